@@ -1,0 +1,71 @@
+"""aexp: an experiment queue for machine-learning research, with Snakemake as its engine.
+
+Everything in ``__all__`` is imported when it is first used: ``import aexp`` itself loads
+nothing but the standard library's least.
+"""
+
+from typing import Any
+
+from aexp.version import __version__ as __version__
+
+_HOMES = {
+    "DuplicatePendingJobWarning": "aexp.errors",
+    "AexpError": "aexp.errors",
+    "RunNotFound": "aexp.errors",
+    "RunStoreNotInitialized": "aexp.errors",
+    "RunnerCommandMissing": "aexp.errors",
+    "StatusError": "aexp.errors",
+    "StopJobError": "aexp.errors",
+    "SweepParseError": "aexp.errors",
+    "SweepSyntaxError": "aexp.errors",
+    "add_many_to_queue": "aexp.queue.add",
+    "add_to_queue": "aexp.queue.add",
+    "clear_queue": "aexp.queue.change",
+    "remove_from_queue": "aexp.queue.change",
+    "retry_queued": "aexp.queue.change",
+    "QueueEntry": "aexp.queue.pending",
+    "list_queue": "aexp.queue.pending",
+    "MaterializeResult": "aexp.queue.materialize",
+    "materialize_queue": "aexp.queue.materialize",
+    "run_queue": "aexp.queue.run",
+    "stop_queued": "aexp.queue.stop",
+    "parse_sweep": "aexp.queue.sweep",
+    "run_queued": "aexp.execution.run",
+    "render_runner_command": "aexp.execution.render",
+    "resolve_sp": "aexp.kb.conditions",
+    "load_experiment": "aexp.kb.experiments",
+    "RunSummary": "aexp.runs.jobs",
+    "create_run": "aexp.runs.jobs",
+    "find_runs": "aexp.runs.jobs",
+    "get_run_store": "aexp.runs.jobs",
+    "init_run_store": "aexp.runs.initialize",
+    "mark_status": "aexp.runs.jobs",
+    "open_run": "aexp.runs.jobs",
+    "run_lifecycle": "aexp.runs.lifecycle",
+    "summarize_run": "aexp.runs.jobs",
+    "reconcile": "aexp.runs.reconcile",
+    "backfill_ledger": "aexp.runs.promotion",
+    "promote_to_ledger": "aexp.runs.promotion",
+    "list_ledger_job_ids": "aexp.ledger.entries",
+    "load_ledger_entry": "aexp.ledger.entries",
+    "project_to_ledger_entry": "aexp.ledger.projection",
+    "install_scaffold": "aexp.install.install",
+}
+
+__all__ = ["__version__", *sorted(_HOMES)]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'aexp' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

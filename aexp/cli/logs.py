@@ -1,0 +1,88 @@
+"""``aexp logs``."""
+
+import os
+import sys
+import time
+
+import click
+
+from aexp.errors import RunNotFound
+from aexp.model import RUNNING, short
+from aexp.paths import Repo
+from aexp.runs.store import read_run, resolve_id
+
+_POLL_S = 0.3
+
+
+@click.command("logs")
+@click.argument("job_id", metavar="ID")
+@click.option("--follow", "-f", is_flag=True, help="Go on until the run has ended.")
+@click.option("--attempt", type=click.IntRange(1), metavar="N", help="Default: the last one.")
+@click.option("--path", "only_path", is_flag=True, help="Print where the log lies.")
+def logs(job_id: str, follow: bool, attempt: int | None, only_path: bool) -> None:
+    """Print a run's output, byte for byte as its command wrote it.
+
+    \b
+    Examples:
+      aexp logs 9f3a1b2c
+      aexp logs 9f3a1b2c --follow
+    """
+    repo = Repo.installed()
+    full_id = resolve_id(repo, job_id)
+    if follow and not only_path:
+        _follow(repo, full_id, attempt)
+        return
+    path = _log_path(repo, full_id, attempt)
+    if path is None or not os.path.exists(path):
+        raise RunNotFound(
+            f"run {short(full_id)} has no log of "
+            + (f"attempt {attempt}" if attempt else "any attempt"),
+            f"see: aexp show-run {short(full_id)}",
+        )
+    if only_path:
+        click.echo(path)
+        return
+    with open(path, "rb") as file:
+        while data := file.read(1 << 20):
+            sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def _log_path(repo: Repo, job_id: str, attempt: int | None) -> str | None:
+    attempts = read_run(repo, job_id).attempts
+    number = attempt or max((item.get("attempt", 0) for item in attempts), default=0)
+    return repo.log_path(job_id, number) if number else None
+
+
+def _follow(repo: Repo, job_id: str, attempt: int | None) -> None:
+    """Print what there is and what comes, also across attempts, until the run has ended."""
+    path: str | None = None
+    position = 0
+    while True:
+        # First the status: what is written before an end is then read after it.
+        over = read_run(repo, job_id).is_terminal or (
+            attempt is not None and read_run(repo, job_id).status != RUNNING
+        )
+        now = _log_path(repo, job_id, attempt)
+        if now != path:
+            path, position = now, 0
+        position += _copy(path, position)
+        if over:
+            return
+        time.sleep(_POLL_S)
+
+
+def _copy(path: str | None, position: int) -> int:
+    if path is None:
+        return 0
+    copied = 0
+    try:
+        with open(path, "rb") as file:
+            file.seek(position)
+            while data := file.read(1 << 20):
+                sys.stdout.buffer.write(data)
+                copied += len(data)
+    except FileNotFoundError:
+        return 0
+    sys.stdout.buffer.flush()
+    return copied

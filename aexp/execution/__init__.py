@@ -1,0 +1,1 @@
+"""Execute one run: claim, command, output, signals, terminal status."""

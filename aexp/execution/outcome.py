@@ -1,0 +1,111 @@
+"""What the end of a command means for its run: a result, a fault, or nothing."""
+
+import json
+import signal
+from typing import Any
+
+from aexp import slurm
+from aexp.execution.process import Finished
+from aexp.files import read_bytes
+from aexp.ledger.projection import json_number
+from aexp.model import COMPLETE, FAILED, QUEUED
+from aexp.runs.status import Outcome
+
+_MAX_METRICS_BYTES = 10_000_000
+_KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+_ASKED_TO_END = tuple(
+    code
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    for code in (-number, 128 + number)
+)
+
+
+def was_asked_to_end(returncode: int) -> bool:
+    """Return whether an exit code says SIGTERM, SIGINT or SIGHUP."""
+    return returncode in _ASKED_TO_END
+
+
+def classify(finished: Finished, metrics: dict[str, Any] | None) -> Outcome:
+    """Draw the line of docs/architecture.md between results, faults and interruptions.
+
+    A non-zero exit, a crash signal and our own time limit are results. SIGKILL from
+    outside and the scheduler's time limit are faults of the infrastructure. SIGTERM,
+    SIGINT and SIGHUP decide nothing.
+    """
+    code, usage, tail = finished.returncode, finished.usage, finished.tail
+    if finished.timed_out:
+        message = f"ran into its own time limit after {usage['wallclock_s']:.0f} s"
+        return Outcome(FAILED, code, "timeout", False, message, tail, usage, metrics)
+    if finished.interrupted_by is not None or was_asked_to_end(code):
+        return _interrupted(finished)
+    if code == 0:
+        return Outcome(COMPLETE, 0, usage=usage, metrics=metrics)
+    if code in _KILLED:
+        message = "the command was killed by SIGKILL from outside, mostly for its use of memory"
+        return Outcome(FAILED, code, "oom", True, message, tail, usage)
+    return Outcome(FAILED, code, None, False, _words(code), tail, usage, metrics)
+
+
+def _interrupted(finished: Finished) -> Outcome:
+    allocation = slurm.allocation()
+    cause = slurm.end_cause(allocation)[0] if allocation else None
+    if cause is not None:
+        message = f"Slurm ended the job: {cause}"
+        return Outcome(
+            FAILED, finished.returncode, cause, True, message, finished.tail, finished.usage
+        )
+    number = finished.interrupted_by
+    name = signal.Signals(number).name if number else _words(finished.returncode)
+    return Outcome(
+        QUEUED,
+        finished.returncode,
+        "interrupted",
+        message=f"interrupted: {name}",
+        usage=finished.usage,
+    )
+
+
+def _words(code: int) -> str:
+    number = -code if code < 0 else code - 128
+    if code < 0 or 128 < code < 160:
+        try:
+            return f"the command was ended by {signal.Signals(number).name}"
+        except ValueError:
+            pass
+    return f"the command exited with {code}"
+
+
+def read_metrics(path: str) -> tuple[dict[str, Any] | None, str | None]:
+    """Read the JSON object a command wrote to ``AEXP_METRICS_PATH``.
+
+    Returns
+    -------
+    metrics : dict or None
+        Its numbers; nested objects are kept, other values are left out.
+    problem : str or None
+        What is wrong with the file, when something is.
+    """
+    data = read_bytes(path)
+    if data is None or not data.strip():
+        return None, None
+    if len(data) > _MAX_METRICS_BYTES:
+        return None, f"{path} is over 10 MB and was not read"
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        return None, f"{path} is not valid JSON: {error}"
+    if not isinstance(value, dict):
+        return None, f"{path} holds no JSON object"
+    return _numbers(value), None
+
+
+def _numbers(value: dict[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, dict):
+            kept[str(key)] = _numbers(item)
+        elif isinstance(item, float):
+            kept[str(key)] = json_number(item)
+        elif isinstance(item, bool | int):
+            kept[str(key)] = item
+    return kept

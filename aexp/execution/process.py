@@ -1,0 +1,268 @@
+"""Run one command in a process group of its own and pass its output on, byte for byte."""
+
+import contextlib
+import os
+import resource
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import BinaryIO, NamedTuple
+
+from aexp.errors import StoreReadOnly
+from aexp.execution.signals import SignalBox
+from aexp.processes import signal_group
+
+TAIL_BYTES = 2048
+_CHUNK = 65536
+_LEFTOVER_GRACE_S = 2.0
+_POLL_S = 0.1
+
+
+class Finished(NamedTuple):
+    """How a command ended.
+
+    Attributes
+    ----------
+    returncode : int
+        Exit code; negative for the signal that ended it.
+    interrupted_by : int or None
+        The signal that reached the wrapper and was passed on.
+    timed_out : bool
+        Whether our own time limit ended it.
+    tail : str
+        The last 2 KB of its output, undecodable bytes replaced.
+    usage : dict
+        ``wallclock_s``; ``cpu_s`` and ``max_rss_mb`` of the command and the children it
+        waited for (``getrusage(2)``).
+    """
+
+    returncode: int
+    interrupted_by: int | None
+    timed_out: bool
+    tail: str
+    usage: dict[str, float]
+
+
+class Output:
+    """Where a command's output goes: the terminal, the attempt's log, a short tail."""
+
+    def __init__(self, log_path: str) -> None:
+        self.tail = b""
+        self._terminal: BinaryIO | None = getattr(sys.stdout, "buffer", None)
+        try:
+            os.makedirs(os.path.dirname(log_path), exist_ok=True)
+            self._log: BinaryIO | None = open(log_path, "ab", buffering=0)  # noqa: SIM115
+        except OSError as error:
+            raise StoreReadOnly(
+                f"cannot write the log {log_path}: {error.strerror}",
+                "check the folder's permissions and the free space",
+            ) from error
+
+    def write(self, data: bytes) -> None:
+        """Pass a piece of output on; a reader that has gone does not end the run."""
+        self.tail = (self.tail + data)[-TAIL_BYTES:]
+        if self._log is not None:
+            try:
+                self._log.write(data)
+            except OSError as error:
+                sys.stderr.write(f"aexp: the log cannot be written any more: {error.strerror}\n")
+                self._log = None
+        if self._terminal is not None:
+            try:
+                self._terminal.write(data)
+                self._terminal.flush()
+            except (OSError, ValueError):
+                self._terminal = None
+
+    def close(self) -> None:
+        """Close the log."""
+        if self._log is not None:
+            self._log.close()
+
+
+class Command:
+    """One command under our eyes, from its start to the end of its process group."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        cwd: str,
+        env: Mapping[str, str],
+        keep_open: Sequence[int] = (),
+    ) -> None:
+        self.began = time.monotonic()
+        self._process = subprocess.Popen(
+            arguments,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=keep_open,
+            bufsize=0,
+        )
+        self.pid = self._process.pid
+        assert self._process.stdout is not None
+        self._pipe = self._process.stdout.fileno()
+        os.set_blocking(self._pipe, False)
+        self._usage: resource.struct_rusage | None = None
+        self._returncode: int | None = None
+
+    def follow(
+        self,
+        output: Output,
+        signals: SignalBox,
+        *,
+        timeout_s: float | None,
+        grace_s: float,
+        beat: Callable[[], None],
+        beat_every_s: float,
+        on_interrupt: Callable[[], None],
+    ) -> Finished:
+        """Pass on output and signals until the command has ended.
+
+        Parameters
+        ----------
+        output : Output
+            Takes every byte.
+        signals : SignalBox
+            Signals of the wrapper; the first that asks for an end is passed to the
+            command's group, a second one kills it.
+        timeout_s : float or None
+            Time limit of this attempt in seconds.
+        grace_s : float
+            Seconds between asking the group to end and killing it.
+        beat : callable
+            Called every `beat_every_s` seconds (0: never).
+        beat_every_s : float
+            Seconds between heartbeats.
+        on_interrupt : callable
+            Called once, as soon as a signal asks for an end.
+        """
+        deadline = self.began + timeout_s if timeout_s else None
+        next_beat = self.began + beat_every_s if beat_every_s > 0 else None
+        kill_at: float | None = None
+        interrupted_by: int | None = None
+        timed_out = False
+        with _Watch(self.pid, self._pipe, signals.wakeup) as watch:
+            while not self._has_ended():
+                now = time.monotonic()
+                if signals.to_forward:
+                    signal_group(self.pid, signals.to_forward.pop(0))
+                if signals.ending and interrupted_by is None:
+                    interrupted_by = signals.ending[0]
+                    signal_group(self.pid, interrupted_by)
+                    kill_at = now + grace_s
+                    on_interrupt()
+                if len(signals.ending) > 1 or (kill_at is not None and now >= kill_at):
+                    signal_group(self.pid, signal.SIGKILL)
+                if deadline is not None and now >= deadline and kill_at is None:
+                    timed_out = True
+                    signal_group(self.pid, signal.SIGTERM)
+                    kill_at = now + grace_s
+                if next_beat is not None and now >= next_beat:
+                    beat()
+                    next_beat = now + beat_every_s
+                watch.wait(_soonest(now, deadline if kill_at is None else kill_at, next_beat))
+                signals.drain()
+                self._pass_on(output, watch)
+            self._end_leftovers(output, watch)
+        self._process.stdout.close()  # type: ignore[union-attr]
+        assert self._returncode is not None
+        return Finished(
+            self._returncode,
+            interrupted_by,
+            timed_out,
+            output.tail.decode("utf-8", errors="replace"),
+            self._measured(),
+        )
+
+    def _has_ended(self) -> bool:
+        pid, status, usage = os.wait4(self.pid, os.WNOHANG)
+        if pid == 0:
+            return False
+        self._usage, self._returncode = usage, os.waitstatus_to_exitcode(status)
+        self._process.returncode = self._returncode
+        self._wallclock = time.monotonic() - self.began
+        return True
+
+    def _pass_on(self, output: Output, watch: "_Watch") -> bool:
+        """Pass on what is there, at most a megabyte at a time; False when there is nothing."""
+        got = False
+        for _ in range(16):
+            try:
+                data = os.read(self._pipe, _CHUNK)
+            except BlockingIOError:
+                return got
+            if not data:
+                watch.forget_output()
+                return got
+            got = True
+            output.write(data)
+        return got
+
+    def _end_leftovers(self, output: Output, watch: "_Watch") -> None:
+        """End what the command left running in its group: the run is over with its command."""
+        while self._pass_on(output, watch):
+            pass
+        if signal_group(self.pid, signal.SIGTERM):
+            end = time.monotonic() + _LEFTOVER_GRACE_S
+            while signal_group(self.pid, 0) and time.monotonic() < end:
+                time.sleep(0.02)
+            signal_group(self.pid, signal.SIGKILL)
+            while self._pass_on(output, watch):
+                pass
+
+    def _measured(self) -> dict[str, float]:
+        assert self._usage is not None
+        unit = 1024.0 if sys.platform != "darwin" else 1024.0 * 1024.0
+        return {
+            "wallclock_s": self._wallclock,
+            "cpu_s": round(self._usage.ru_utime + self._usage.ru_stime, 3),
+            "max_rss_mb": round(self._usage.ru_maxrss / unit, 1),
+        }
+
+
+def _soonest(now: float, *moments: float | None) -> float | None:
+    waits = [max(0.0, moment - now) for moment in moments if moment is not None]
+    return min(waits) if waits else None
+
+
+class _Watch:
+    """Waits for output, a signal, or the end of the command."""
+
+    def __init__(self, pid: int, pipe: int, wakeup: int) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(pipe, selectors.EVENT_READ)
+        self._selector.register(wakeup, selectors.EVENT_READ)
+        self._pipe: int | None = pipe
+        self._pidfd: int | None = None
+        if hasattr(os, "pidfd_open"):
+            with contextlib.suppress(OSError):
+                self._pidfd = os.pidfd_open(pid)
+                self._selector.register(self._pidfd, selectors.EVENT_READ)
+
+    def __enter__(self) -> "_Watch":
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self._selector.close()
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+
+    def forget_output(self) -> None:
+        """Stop waiting for output: the pipe has been closed."""
+        if self._pipe is not None:
+            self._selector.unregister(self._pipe)
+            self._pipe = None
+
+    def wait(self, seconds: float | None) -> None:
+        """Sleep until something happens, or for `seconds`."""
+        if self._pidfd is None:  # no pidfd: look for the end now and then
+            seconds = _POLL_S if seconds is None else min(seconds, _POLL_S)
+        self._selector.select(seconds)

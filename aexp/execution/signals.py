@@ -1,0 +1,65 @@
+"""Signals that reach the wrapper while a command runs."""
+
+import contextlib
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+FORWARDED = (signal.SIGUSR1, signal.SIGUSR2)
+
+
+class SignalBox:
+    """Collects signals for the block instead of letting them end the process.
+
+    Attributes
+    ----------
+    ending : list of int
+        Signals that ask the run to end, in the order of their coming.
+    to_forward : list of int
+        Signals that only concern the command.
+    wakeup : int
+        File descriptor that becomes readable when a signal has come.
+    """
+
+    def __init__(self) -> None:
+        self.ending: list[int] = []
+        self.to_forward: list[int] = []
+        self.wakeup, self._write = os.pipe()
+        os.set_blocking(self.wakeup, False)
+        os.set_blocking(self._write, False)
+        self._old: dict[int, Any] = {}
+        self._old_fd = -1
+
+    def __enter__(self) -> "SignalBox":
+        if threading.current_thread() is threading.main_thread():
+            self._old_fd = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+            for number in (*ENDING, *FORWARDED):
+                if signal.getsignal(number) is signal.SIG_IGN and number == signal.SIGHUP:
+                    continue  # nohup: a closed terminal is not meant to end us
+                self._old[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+        if self._old:
+            signal.set_wakeup_fd(self._old_fd)
+        os.close(self.wakeup)
+        os.close(self._write)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        (self.to_forward if number in FORWARDED else self.ending).append(number)
+
+    def drain(self) -> None:
+        """Empty the wake-up pipe."""
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self.wakeup, 512):
+                pass

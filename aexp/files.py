@@ -1,0 +1,211 @@
+"""The one place that writes files: atomically, durably, one name per writer."""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from aexp.errors import CorruptFile, StoreReadOnly
+
+_LOCK_TIMEOUT_S = 60.0
+_serial = 0
+
+
+def temporary_name(path: str | Path) -> str:
+    """Return a sibling name of `path` that no other writer, thread or host uses."""
+    global _serial
+    _serial += 1
+    folder, name = os.path.split(os.fspath(path))
+    unique = f"{os.getpid()}-{time.monotonic_ns()}-{_serial}-{os.urandom(4).hex()}"
+    return os.path.join(folder, f".{name}.{unique}.tmp")
+
+
+def _write_new(path: str, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomic(path: str | Path, data: bytes) -> None:
+    """Replace `path` with `data` so that no reader ever sees half a file.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The file to write. Its folder is made when it is missing.
+    data : bytes
+        The whole new content.
+
+    Raises
+    ------
+    StoreReadOnly
+        If the folder or file cannot be written (read-only, no space, no permission).
+    """
+    target = os.fspath(path)
+    temporary = temporary_name(target)
+    try:
+        try:
+            _write_new(temporary, data)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            _write_new(temporary, data)
+        os.replace(temporary, target)
+    except OSError as error:
+        remove(temporary)
+        raise StoreReadOnly(
+            f"cannot write {target}: {error.strerror or error}",
+            "check the folder's permissions and the free space, then run the command again",
+        ) from error
+
+
+def create_exclusive(path: str | Path, data: bytes) -> bool:
+    """Create `path` with `data` unless it exists already.
+
+    The content is complete at the moment the name appears (a hard link to a finished
+    temporary file), which also holds on NFS.
+
+    Returns
+    -------
+    bool
+        True if this call created the file, False if it was there before.
+    """
+    target = os.fspath(path)
+    temporary = temporary_name(target)
+    try:
+        _write_new(temporary, data)
+        os.link(temporary, target)
+        return True
+    except FileExistsError:
+        return False
+    except FileNotFoundError:
+        folder = os.path.dirname(target)
+        if os.path.isdir(folder):
+            raise
+        os.makedirs(folder, exist_ok=True)
+        return create_exclusive(target, data)
+    except OSError as error:
+        if os.path.exists(target):
+            return False
+        raise StoreReadOnly(
+            f"cannot create {target}: {error.strerror or error}",
+            "check the folder's permissions and the free space, then run the command again",
+        ) from error
+    finally:
+        remove(temporary)
+
+
+def remove(path: str | Path) -> bool:
+    """Remove a file; False when it was not there or cannot be removed."""
+    try:
+        os.unlink(path)
+        return True
+    except OSError:
+        return False
+
+
+def read_bytes(path: str | Path) -> bytes | None:
+    """Return a file's content, or None when it does not exist."""
+    for _ in range(3):
+        try:
+            with open(path, "rb") as file:
+                return file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            if error.errno != 116:  # ESTALE: NFS gave us a handle of a replaced file
+                raise CorruptFile(
+                    f"cannot read {path}: {error.strerror or error}",
+                    "check the file's permissions",
+                ) from error
+    return None
+
+
+def parse_object(data: bytes, path: str | Path) -> dict[str, Any]:
+    """Parse JSON that must be an object.
+
+    Raises
+    ------
+    CorruptFile
+        If `data` is not UTF-8 JSON or not an object. The message names `path`.
+    """
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise CorruptFile(
+            f"{path} is not valid JSON: {error}",
+            "restore the file from git or a backup, or remove the run",
+        ) from error
+    if not isinstance(value, dict):
+        raise CorruptFile(
+            f"{path} holds {type(value).__name__}, not a JSON object",
+            "restore the file from git or a backup, or remove the run",
+        )
+    return value
+
+
+def read_object(path: str | Path) -> dict[str, Any] | None:
+    """Read a JSON object, or None when the file does not exist."""
+    data = read_bytes(path)
+    return None if data is None else parse_object(data, path)
+
+
+def pretty_json(value: Any) -> bytes:
+    """Return the ledger's way of writing JSON: sorted keys, two spaces, one last newline."""
+    return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+@contextmanager
+def locked(path: str | Path) -> Iterator[None]:
+    """Hold the advisory lock file `path` for the block (``flock``: gone with its holder).
+
+    Where the file system has no ``flock`` an exclusively created file beside it stands in.
+    """
+    name = os.fspath(path)
+    try:
+        descriptor = os.open(name, os.O_RDWR | os.O_CREAT, 0o644)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StoreReadOnly(
+            f"cannot lock {name}: {error.strerror or error}",
+            "check the folder's permissions and the free space, then run the command again",
+        ) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:
+            with _locked_by_creation(name + ".held"):
+                yield
+            return
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _locked_by_creation(name: str) -> Iterator[None]:
+    deadline = time.monotonic() + _LOCK_TIMEOUT_S
+    while True:
+        try:
+            os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+            break
+        except FileExistsError:
+            if time.monotonic() > deadline:
+                raise StoreReadOnly(
+                    f"{name} has been held for over {_LOCK_TIMEOUT_S:.0f} s",
+                    "remove it if no aexp command is working on this run",
+                ) from None
+            time.sleep(0.01)
+    try:
+        yield
+    finally:
+        remove(name)

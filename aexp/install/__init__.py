@@ -1,0 +1,1 @@
+"""Set a research repository up for aexp."""

@@ -1,0 +1,1 @@
+"""The research record: markdown files with YAML frontmatter under ``kb/research``."""

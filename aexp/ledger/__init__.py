@@ -1,0 +1,1 @@
+"""The git-committed record of ended runs: one small JSON file per run."""

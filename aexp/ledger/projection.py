@@ -1,0 +1,129 @@
+"""What of a run goes into its ledger entry: an allowlist, never the whole document."""
+
+import math
+from typing import Any
+
+from aexp.errors import StatusError
+from aexp.model import Run, section, short
+
+SCHEMA_VERSION = 1
+LINK_KEYS = ("experiment_id", "experiment_path", "hypothesis_id", "sub_hypothesis_id")
+TRACKER_KEYS = ("backend", "run_id", "url", "group", "project")
+ATTEMPT_KEYS = (
+    "attempt",
+    "status",
+    "started_at",
+    "ended_at",
+    "wallclock_s",
+    "returncode",
+    "cause",
+    "host",
+    "slurm_job_id",
+    "resumed_from",
+    "max_rss_mb",
+    "cpu_s",
+)
+RECORD_KEYS = ("cause", "returncode", "after", "aexp_version")
+
+
+def project_to_ledger_entry(run: Run, *, promoted_at: str, registered_machine: str) -> dict[str, Any]:
+    """Return the ledger entry of a terminal run: a pure function of its document.
+
+    Parameters
+    ----------
+    run : Run
+        A run with a terminal status.
+    promoted_at : str
+        When this content was first promoted (UTC, seconds).
+    registered_machine : str
+        Label of the machine that promoted it.
+
+    Raises
+    ------
+    StatusError
+        If the run has not ended.
+    """
+    if not run.is_terminal:
+        raise StatusError(
+            f"run {short(run.job_id)} is {run.status}; only ended runs have a ledger entry",
+            f"wait for it, or see: aexp show-run {short(run.job_id)}",
+        )
+    doc, record = run.doc, run.record
+    entry: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "job_id": run.job_id,
+        "statepoint": run.sp,
+        "status": run.status,
+        "promoted_at": promoted_at,
+        "registered_machine": registered_machine,
+    }
+    for key in ("started_at", "ended_at"):
+        if isinstance(doc.get(key), str):
+            entry[key] = doc[key]
+    if isinstance(doc.get("wallclock_s"), (int, float)):
+        entry["wallclock_s"] = doc["wallclock_s"]
+    for key in ("code_commit", "code_dirty"):
+        if key in run.sp:
+            entry[key] = run.sp[key]
+    if run.link:
+        entry["run_link"] = {key: run.link.get(key) for key in LINK_KEYS}
+    tracker = section(doc, "tracker")
+    pointers = {key: tracker[key] for key in TRACKER_KEYS if tracker.get(key) is not None}
+    if pointers:
+        entry["tracker"] = pointers
+    for key in ("tag", "queued_at"):
+        if isinstance(run.queue.get(key), str):
+            entry[key] = run.queue[key]
+    for key in RECORD_KEYS:
+        if record.get(key) not in (None, []):
+            entry[key] = record[key]
+    if record.get("resources"):
+        entry["resources"] = _plain(record["resources"])
+    metrics = final_metrics(run)
+    if metrics:
+        entry["metrics"] = metrics
+    if run.attempts:
+        entry["attempts"] = [_attempt(attempt) for attempt in run.attempts]
+    return entry
+
+
+def final_metrics(run: Run) -> dict[str, Any]:
+    """Return the run's final numbers: ``summary_metrics`` under what its metrics file said."""
+    merged = {**section(run.doc, "summary_metrics"), **section(run.record, "metrics")}
+    return dict(_numbers(merged))
+
+
+def _numbers(value: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for key, item in value.items():
+        name = prefix + str(key)
+        if isinstance(item, dict):
+            found += _numbers(item, name + ".")
+        elif isinstance(item, bool | int):
+            found.append((name, item))
+        elif isinstance(item, float):
+            found.append((name, json_number(item)))
+        elif item in ("NaN", "Infinity", "-Infinity"):
+            found.append((name, item))
+    return found
+
+
+def json_number(value: float) -> float | str:
+    """Return `value`, or its name where JSON has no number for it."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+
+
+def _attempt(attempt: dict[str, Any]) -> dict[str, Any]:
+    return {key: attempt[key] for key in ATTEMPT_KEYS if attempt.get(key) is not None}
+
+
+def _plain(resources: Any) -> dict[str, Any]:
+    if not isinstance(resources, dict):
+        return {}
+    return {
+        str(key): _plain(value) if isinstance(value, dict) else value
+        for key, value in resources.items()
+        if isinstance(value, (int, float, str, dict))
+    }

@@ -1,0 +1,158 @@
+"""The one place that knows where files lie."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from aexp.errors import CorruptFile, NotInstalled, RepoNotFound, UsageError
+from aexp.files import read_object
+from aexp.model import JOB_ID, check_machine_label
+
+MARKER = os.path.join(".aexp", "installed.json")
+DEFAULT_STORE = ".runs"
+
+
+def hostname() -> str:
+    """Return this machine's short host name."""
+    return socket.gethostname().split(".")[0] or "unknown"
+
+
+class Repo:
+    """A research repository and the place of every file of ours in it.
+
+    Parameters
+    ----------
+    root : str or pathlib.Path
+        The repository's top folder.
+
+    Attributes
+    ----------
+    root : str
+        Absolute path of the repository.
+    marker : dict
+        Content of ``.aexp/installed.json``, empty when aexp is not installed here.
+    store : str
+        Path of the signac project relative to `root` (default ``.runs``).
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = os.path.abspath(root)
+        self.marker: dict[str, Any] = read_object(self.at(MARKER)) or {}
+        store = self.marker.get("run_store_path", DEFAULT_STORE)
+        self.store = check_store_path(store, self.at(MARKER))
+        self.store_dir = self.at(self.store)
+        self.workspace = os.path.join(self.store_dir, "workspace")
+        self.ledger_dir = self.at(".aexp", "ledger")
+        self.cache_dir = self.at(".aexp", "cache")
+        self.experiments_dir = self.at("kb", "research", "experiments")
+        self.hypotheses_dir = self.at("kb", "research", "hypotheses")
+
+    @classmethod
+    def find(cls, start: str | Path | None = None) -> "Repo":
+        """Return the repository around `start` (default: the current folder).
+
+        Raises
+        ------
+        RepoNotFound
+            If neither ``.git`` nor ``.aexp/installed.json`` lies in a folder above.
+        """
+        folder = os.path.abspath(start or os.getcwd())
+        while True:
+            if os.path.exists(os.path.join(folder, ".git")) or os.path.isfile(
+                os.path.join(folder, MARKER)
+            ):
+                return cls(folder)
+            parent = os.path.dirname(folder)
+            if parent == folder:
+                raise RepoNotFound(
+                    f"no git repository around {os.path.abspath(start or os.getcwd())}",
+                    "go to your research repository, or make one: git init && aexp install",
+                )
+            folder = parent
+
+    @classmethod
+    def installed(cls, start: str | Path | None = None) -> "Repo":
+        """Return the repository around `start` and insist on its run store."""
+        return cls.find(start).require_store()
+
+    def require_store(self) -> "Repo":
+        """Return self if the run store exists, else raise `NotInstalled`."""
+        if not os.path.isfile(os.path.join(self.store_dir, ".signac", "config")):
+            raise NotInstalled(
+                f"no run store at {self.store_dir}",
+                f"run: aexp install    (in {self.root})",
+            )
+        return self
+
+    def at(self, *parts: str) -> str:
+        """Return the absolute path of a file given relative to the repository."""
+        return os.path.join(self.root, *parts)
+
+    def relative(self, path: str) -> str:
+        """Return `path` relative to the repository."""
+        return os.path.relpath(path, self.root)
+
+    @property
+    def machine_label(self) -> str:
+        """This machine's name in ledger entries: the marker's, else the short host name."""
+        label = self.marker.get("machine_label")
+        if isinstance(label, str) and label:
+            return check_machine_label(label)
+        return hostname()
+
+    @property
+    def store_id(self) -> str | None:
+        """The identity of this store; another clone's store has another one."""
+        value = self.marker.get("store_id")
+        return value if isinstance(value, str) else None
+
+    def run_dir(self, job_id: str) -> str:
+        """Return a run's workspace folder."""
+        if not JOB_ID.fullmatch(job_id):
+            raise UsageError(f"{job_id!r} is not a run id", "an id is 32 hex digits")
+        return os.path.join(self.workspace, job_id)
+
+    def run_file(self, job_id: str, name: str) -> str:
+        """Return the path of one of a run's own files (the names below)."""
+        return os.path.join(self.run_dir(job_id), name)
+
+    def ledger_path(self, job_id: str) -> str:
+        """Return the path of a run's ledger entry."""
+        if not JOB_ID.fullmatch(job_id):
+            raise UsageError(f"{job_id!r} is not a run id", "an id is 32 hex digits")
+        return os.path.join(self.ledger_dir, job_id + ".json")
+
+    def log_path(self, job_id: str, attempt: int) -> str:
+        """Return the path of one attempt's output log."""
+        return os.path.join(self.run_dir(job_id), "logs", f"{attempt}.log")
+
+    def cache(self, *parts: str) -> str:
+        """Return a path below the git-ignored cache folder."""
+        return os.path.join(self.cache_dir, *parts)
+
+
+STATEPOINT = "signac_statepoint.json"
+DOCUMENT = "signac_job_document.json"
+SENTINEL = "terminal.json"
+GATE = "complete"
+CLAIM = "claim"
+HEARTBEAT = "heartbeat"
+LOCK = ".lock"
+METRICS = "metrics.json"
+
+
+def check_store_path(value: object, where: str) -> str:
+    """Return a run store path that stays inside the repository, else raise."""
+    if not isinstance(value, str) or not value:
+        raise CorruptFile(
+            f"{where}: run_store_path is {value!r}, not a path",
+            "run: aexp install --run-store .runs",
+        )
+    normal = os.path.normpath(value)
+    if os.path.isabs(normal) or normal.split(os.sep)[0] in ("..", ".", ".git", ".aexp", "kb"):
+        raise UsageError(
+            f"the run store cannot be {value!r}",
+            "choose a folder of its own inside the repository, for instance .runs or data/runs",
+        )
+    return normal

@@ -1,0 +1,1 @@
+"""The signac store: create, find, edit and end runs. The only importer of signac."""

@@ -1,0 +1,234 @@
+"""Claims: who executes a run now. At most one owner, taken over only from the dead."""
+
+import contextlib
+import json
+import os
+import secrets
+from typing import Any, NamedTuple
+
+from aexp import slurm
+from aexp.errors import CorruptFile, StatusError
+from aexp.files import create_exclusive, read_object, remove, temporary_name
+from aexp.model import short, utc_now
+from aexp.paths import CLAIM, HEARTBEAT, Repo
+from aexp.processes import (
+    end_processes,
+    host_identity,
+    is_running,
+    marked_processes,
+    start_time,
+)
+from aexp.runs.document import run_lock
+
+MARKER_VARIABLE = "AEXP_CLAIM"
+
+
+class Owner(NamedTuple):
+    """What a claim file says about the process that executes a run."""
+
+    nonce: str
+    host: str
+    machine_id: str
+    boot_id: str
+    pid_namespace: str
+    pid: int
+    start: float | None
+    slurm_job_id: str | None
+    slurm_restart: int
+    claimed_at: str
+
+    @property
+    def where(self) -> str:
+        """The owner in words."""
+        place = f"process {self.pid} on {self.host}"
+        return f"Slurm job {self.slurm_job_id} ({place})" if self.slurm_job_id else place
+
+
+class Liveness(NamedTuple):
+    """Whether an owner still lives: ``alive``, ``dead`` or ``unknown``, and why."""
+
+    state: str
+    reason: str
+
+
+class Held(NamedTuple):
+    """The answer to a claim that somebody else holds."""
+
+    owner: Owner | None
+    liveness: Liveness
+
+
+class Claim(NamedTuple):
+    """A claim that this process holds."""
+
+    job_id: str
+    owner: Owner
+
+
+def _this_owner() -> Owner:
+    identity = host_identity()
+    return Owner(
+        nonce=secrets.token_hex(8),
+        host=identity.host,
+        machine_id=identity.machine_id,
+        boot_id=identity.boot_id,
+        pid_namespace=identity.pid_namespace,
+        pid=os.getpid(),
+        start=start_time(os.getpid()),
+        slurm_job_id=slurm.allocation(),
+        slurm_restart=slurm.restart_count(),
+        claimed_at=utc_now(),
+    )
+
+
+def read_owner(repo: Repo, job_id: str) -> Owner | None:
+    """Return who claims a run, None when nobody does.
+
+    Raises
+    ------
+    CorruptFile
+        If the claim file cannot be understood.
+    """
+    path = repo.run_file(job_id, CLAIM)
+    content = read_object(path)
+    return None if content is None else _owner(content, path)
+
+
+def _owner(content: dict[str, Any], path: str) -> Owner:
+    try:
+        return Owner(**content)
+    except TypeError as error:
+        raise CorruptFile(
+            f"{path} is not a claim: {error}",
+            f"if nothing executes this run: aexp queue release {os.path.basename(os.path.dirname(path))}",
+        ) from None
+
+
+def liveness(owner: Owner, states: slurm.JobStates | None = None) -> Liveness:
+    """Tell whether an owner is known to live, known to be dead, or neither.
+
+    On the same machine the process id with its start time decides; a Slurm job is asked
+    of Slurm; for anything else only a person can tell (``aexp queue release``).
+    """
+    here = host_identity()
+    if owner.host == here.host and owner.machine_id == here.machine_id:
+        if owner.boot_id != here.boot_id:
+            return Liveness(slurm.DEAD, f"{owner.host} has been restarted since")
+        if owner.pid_namespace == here.pid_namespace:
+            if is_running(owner.pid, owner.start):
+                return Liveness(slurm.ALIVE, f"{owner.where} is running")
+            return Liveness(slurm.DEAD, f"process {owner.pid} on {owner.host} has ended")
+    if owner.slurm_job_id:
+        if owner.slurm_job_id == slurm.allocation() and owner.slurm_restart < slurm.restart_count():
+            return Liveness(slurm.DEAD, f"Slurm has requeued job {owner.slurm_job_id}")
+        if slurm.available():
+            return Liveness(*(states or slurm.JobStates()).of(owner.slurm_job_id, owner.slurm_restart))
+        return Liveness(slurm.UNKNOWN, f"{owner.where}; Slurm cannot be asked from here")
+    return Liveness(slurm.UNKNOWN, f"{owner.where}, which cannot be checked from here")
+
+
+def acquire(repo: Repo, job_id: str, *, adopt: bool = False) -> Claim | Held:
+    """Claim a run for this process.
+
+    Parameters
+    ----------
+    repo : Repo
+        The repository.
+    job_id : str
+        The run to claim.
+    adopt : bool, default False
+        Also take over from an owner of whom it is not known whether it lives.
+
+    Returns
+    -------
+    Claim or Held
+        The claim, or who holds it.
+    """
+    path = repo.run_file(job_id, CLAIM)
+    mine = _this_owner()
+    data = json.dumps(mine._asdict()).encode()
+    while True:
+        if create_exclusive(path, data):
+            return Claim(job_id, mine)
+        try:
+            owner = read_owner(repo, job_id)
+        except CorruptFile as error:
+            return Held(None, Liveness(slurm.UNKNOWN, error.message))
+        if owner is None:
+            continue
+        state = liveness(owner)
+        if state.state != slurm.DEAD and not (adopt and state.state == slurm.UNKNOWN):
+            return Held(owner, state)
+        _take_from(repo, job_id, owner)
+
+
+def _take_from(repo: Repo, job_id: str, owner: Owner) -> None:
+    """Remove a dead owner's claim, and end what its command has left running here."""
+    end_orphans(owner)
+    path = repo.run_file(job_id, CLAIM)
+    aside = temporary_name(path)
+    with run_lock(repo, job_id):
+        try:
+            os.rename(path, aside)
+        except OSError:
+            return
+        taken = read_object(aside)
+        if taken is not None and taken.get("nonce") != owner.nonce:
+            # Another process took over in between: its claim is good, put it back.
+            with contextlib.suppress(FileExistsError):
+                os.link(aside, path)
+        remove(aside)
+
+
+def end_orphans(owner: Owner) -> int:
+    """Kill what a dead owner's command has left running on this machine.
+
+    The processes are known by the claim's nonce in their environment.
+    """
+    orphans = marked_processes(f"{MARKER_VARIABLE}={owner.nonce}")
+    if orphans:
+        end_processes(orphans)
+    return len(orphans)
+
+
+def release(repo: Repo, claim: Claim) -> None:
+    """Give up a claim; nothing happens when it has passed to somebody else."""
+    path = repo.run_file(claim.job_id, CLAIM)
+    with contextlib.suppress(CorruptFile):
+        content = read_object(path)
+        if content is not None and content.get("nonce") == claim.owner.nonce:
+            remove(path)
+            remove(repo.run_file(claim.job_id, HEARTBEAT))
+
+
+def still_held(repo: Repo, claim: Claim) -> bool:
+    """Return whether a claim is still this process's own."""
+    try:
+        content = read_object(repo.run_file(claim.job_id, CLAIM))
+    except CorruptFile:
+        return False
+    return content is not None and content.get("nonce") == claim.owner.nonce
+
+
+def drop_claim(repo: Repo, job_id: str) -> Owner | None:
+    """Remove a run's claim on a person's word that its owner is dead.
+
+    Raises
+    ------
+    StatusError
+        If the owner is known to live.
+    """
+    owner: Owner | None = None
+    with contextlib.suppress(CorruptFile):
+        owner = read_owner(repo, job_id)
+    if owner is not None:
+        state = liveness(owner)
+        if state.state == slurm.ALIVE:
+            raise StatusError(
+                f"run {short(job_id)} is being executed: {state.reason}",
+                f"end it with: aexp queue stop {short(job_id)}",
+            )
+        end_orphans(owner)
+    remove(repo.run_file(job_id, CLAIM))
+    remove(repo.run_file(job_id, HEARTBEAT))
+    return owner

@@ -1,0 +1,54 @@
+"""Signs of life: a file whose time is touched while a run executes, and its age."""
+
+import contextlib
+import os
+import time
+
+from aexp.errors import AexpError
+from aexp.files import remove, temporary_name
+from aexp.model import utc_now
+from aexp.paths import HEARTBEAT, Repo
+from aexp.runs.document import edit_document
+
+DEFAULT_INTERVAL_S = 30.0
+
+
+def interval_s(explicit: float | None = None) -> float:
+    """Return the seconds between heartbeats: argument, ``AEXP_HEARTBEAT_S``, 30; 0 is off."""
+    if explicit is not None:
+        return max(0.0, explicit)
+    try:
+        return max(0.0, float(os.environ.get("AEXP_HEARTBEAT_S", DEFAULT_INTERVAL_S)))
+    except ValueError:
+        return DEFAULT_INTERVAL_S
+
+
+def beat(repo: Repo, job_id: str) -> None:
+    """Give a sign of life; a store that cannot be written now is tried again next time."""
+    with contextlib.suppress(AexpError, OSError):
+        path = repo.run_file(job_id, HEARTBEAT)
+        with open(path, "ab"):
+            os.utime(path)
+        with edit_document(repo, job_id) as run:
+            run.doc["heartbeat_at"] = utc_now()
+
+
+def age_s(repo: Repo, job_id: str) -> float | None:
+    """Return how long ago a run's owner gave a sign of life, None when there is none.
+
+    The clock is the file system's own, read from a fresh file beside the heartbeat: the
+    clocks of two hosts may differ. For people to read; it never decides that an owner is dead.
+    """
+    path = repo.run_file(job_id, HEARTBEAT)
+    probe = temporary_name(path)
+    try:
+        beaten = os.stat(path).st_mtime
+        with open(probe, "wb"):
+            pass
+        return max(0.0, os.stat(probe).st_mtime - beaten)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return max(0.0, time.time() - beaten)
+    finally:
+        remove(probe)

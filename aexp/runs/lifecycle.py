@@ -1,0 +1,131 @@
+"""Run a block of Python as a run: status, heartbeat, ledger, without a command."""
+
+import os
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from aexp.errors import AexpError, StatusError
+from aexp.model import COMPLETE, FAILED, QUEUED, RUNNING, Run, short
+from aexp.paths import Repo
+from aexp.runs import claims
+from aexp.runs.claims import Claim
+from aexp.runs.heartbeat import beat, interval_s
+from aexp.runs.reconcile import settle_dead_attempt
+from aexp.runs.status import Outcome, begin_attempt, end_attempt
+from aexp.runs.store import read_run
+
+if TYPE_CHECKING:
+    from signac.job import Job
+
+
+@contextmanager
+def run_lifecycle(
+    job: "Job", *, mark_started: bool = True, heartbeat_s: float | None = None
+) -> Iterator["Job"]:
+    """Execute a block as a run: ``running`` at its start, ``complete`` or ``failed`` at its end.
+
+    An exception fails the run, with the traceback's end in ``last_error``, and goes on.
+    Ctrl-C and a system exit decide nothing: the run goes back to what it was. Inside a
+    command that ``aexp run-queued`` executes, the wrapper owns the status and this block
+    only passes through.
+
+    Parameters
+    ----------
+    job : signac Job
+        A created or queued run.
+    mark_started : bool, default True
+        False leaves the status alone until the block ends.
+    heartbeat_s : float, optional
+        Seconds between heartbeats; default ``AEXP_HEARTBEAT_S`` or 30; 0 turns them off.
+
+    Raises
+    ------
+    StatusError
+        If somebody else executes the run, or it has ended.
+    """
+    repo, job_id = Repo.installed(job.project.path), str(job.id)
+    if os.environ.get("AEXP_JOB_ID") == job_id and os.environ.get(claims.MARKER_VARIABLE):
+        yield job
+        return
+    claim = _claim(repo, job_id)
+    try:
+        if mark_started:
+            begin_attempt(repo, claim)
+        with _heartbeat(repo, job_id, interval_s(heartbeat_s)):
+            try:
+                yield job
+            except Exception as error:
+                if not mark_started:
+                    begin_attempt(repo, claim)
+                end_attempt(repo, job_id, _failure(error))
+                raise
+            except BaseException:
+                if mark_started:
+                    end_attempt(repo, job_id, Outcome(QUEUED, cause="interrupted"))
+                raise
+        if not mark_started:
+            begin_attempt(repo, claim)
+        end_attempt(repo, job_id, Outcome(COMPLETE, returncode=0))
+    finally:
+        claims.release(repo, claim)
+
+
+def _claim(repo: Repo, job_id: str) -> Claim:
+    run = read_run(repo, job_id)
+    if run.is_terminal:
+        raise StatusError(
+            f"run {short(job_id)} is already {run.status}",
+            f"to run it again: aexp queue retry {short(job_id)}",
+        )
+    owner = claims.read_owner(repo, job_id)
+    got = claims.acquire(repo, job_id)
+    if not isinstance(got, Claim):
+        raise StatusError(
+            f"run {short(job_id)} is being executed: {got.liveness.reason}",
+            f"wait for it, or: aexp queue stop {short(job_id)}",
+        )
+    if run.status == RUNNING:
+        _settle(repo, got, run, owner)
+    return got
+
+
+def _settle(repo: Repo, claim: Claim, run: Run, owner: claims.Owner | None) -> None:
+    try:
+        settled = settle_dead_attempt(repo, run.job_id, "its owner has ended", owner)
+        if settled.is_terminal:
+            raise StatusError(
+                f"run {short(run.job_id)} is now {settled.status}",
+                f"to run it again: aexp queue retry {short(run.job_id)}",
+            )
+    except AexpError:
+        claims.release(repo, claim)
+        raise
+
+
+def _failure(error: Exception) -> Outcome:
+    text = "".join(traceback.format_exception(error))
+    return Outcome(FAILED, message=f"{type(error).__name__}: {error}", tail=text[-2048:])
+
+
+@contextmanager
+def _heartbeat(repo: Repo, job_id: str, every_s: float) -> Iterator[Any]:
+    if every_s <= 0:
+        yield
+        return
+    done = threading.Event()
+
+    def beats() -> None:
+        beat(repo, job_id)
+        while not done.wait(every_s):
+            beat(repo, job_id)
+
+    thread = threading.Thread(target=beats, name="aexp-heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

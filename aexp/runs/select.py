@@ -1,0 +1,68 @@
+"""Select runs: by experiment, hypothesis, tag, status and state-point values."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from aexp.model import TERMINAL_STATUSES, Run
+from aexp.paths import Repo
+from aexp.runs.store import scan_runs, scan_status
+
+
+class RunFilter(NamedTuple):
+    """What runs must have; a field that is None asks for nothing.
+
+    Attributes
+    ----------
+    experiment_id, hypothesis_id, tag, status : str or None
+        Equal to the run's own.
+    sp : mapping
+        State-point keys and values; a value given as text also matches a number that is
+        written the same way.
+    """
+
+    experiment_id: str | None = None
+    hypothesis_id: str | None = None
+    tag: str | None = None
+    status: str | None = None
+    sp: Mapping[str, Any] = {}  # noqa: RUF012  (never mutated)
+
+    def matches(self, run: Run) -> bool:
+        """Return whether `run` has all that is asked for."""
+        return (
+            (self.experiment_id is None or run.experiment_id == self.experiment_id)
+            and (self.hypothesis_id is None or run.link.get("hypothesis_id") == self.hypothesis_id)
+            and (self.tag is None or run.tag == self.tag)
+            and (self.status is None or run.status == self.status)
+            and all(_equal(run.sp.get(key, _ABSENT), value) for key, value in self.sp.items())
+        )
+
+    def __str__(self) -> str:
+        """Say the filter in words, as messages do."""
+        parts = [
+            f"{name} {value}"
+            for name, value in (
+                ("experiment", self.experiment_id),
+                ("hypothesis", self.hypothesis_id),
+                ("tag", self.tag),
+                ("status", self.status),
+            )
+            if value is not None
+        ]
+        parts += [f"{key}={value}" for key, value in self.sp.items()]
+        return ", ".join(parts) or "no filter"
+
+
+_ABSENT = object()
+
+
+def _equal(have: object, wanted: object) -> bool:
+    return have == wanted or (isinstance(wanted, str) and have is not _ABSENT and str(have) == wanted)
+
+
+def find_matching(repo: Repo, chosen: RunFilter) -> list[Run]:
+    """Return the matching runs in queue order: priority, then the order of their adding."""
+    if chosen.status is not None and chosen.status not in TERMINAL_STATUSES:
+        runs = scan_status(repo, frozenset({chosen.status}))
+    else:
+        runs = scan_runs(repo)
+    return sorted((run for run in runs if chosen.matches(run)), key=lambda run: run.order)

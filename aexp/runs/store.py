@@ -1,0 +1,140 @@
+"""Read runs straight from the signac workspace: one file for one run, one scan for all."""
+
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from aexp.errors import CorruptFile, CorruptFileWarning, RunNotFound, UsageError
+from aexp.files import parse_object, read_bytes, read_object
+from aexp.ledger.entries import list_ledger_job_ids
+from aexp.model import JOB_ID, Run, short
+from aexp.paths import DOCUMENT, STATEPOINT, Repo
+
+
+def compute_job_id(sp: dict[str, Any]) -> str:
+    """Return signac's id of a state point: the MD5 of its JSON with sorted keys."""
+    from hashlib import md5
+
+    return md5(json.dumps(sp, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
+
+
+def run_ids(repo: Repo) -> list[str]:
+    """Return the ids of all runs in the store, sorted."""
+    try:
+        names = os.listdir(repo.workspace)
+    except FileNotFoundError:
+        return []
+    return sorted(name for name in names if JOB_ID.fullmatch(name))
+
+
+def read_run(repo: Repo, job_id: str) -> Run:
+    """Read one run.
+
+    Raises
+    ------
+    RunNotFound
+        If the store has no such run.
+    CorruptFile
+        If its state point or document cannot be read.
+    """
+    folder = repo.run_dir(job_id)
+    sp = read_object(os.path.join(folder, STATEPOINT))
+    if sp is None:
+        raise _unknown(repo, job_id)
+    return Run(job_id, sp, read_object(os.path.join(folder, DOCUMENT)) or {})
+
+
+def read_intact_run(repo: Repo, job_id: str) -> Run:
+    """Read one run and insist that its state point is still the one it was created with."""
+    run = read_run(repo, job_id)
+    if compute_job_id(run.sp) != job_id:
+        path = repo.run_file(job_id, STATEPOINT)
+        raise CorruptFile(
+            f"{path} was changed after the run was created",
+            "restore it, or queue the new configuration as a run of its own: aexp queue add",
+        )
+    return run
+
+
+def scan_runs(repo: Repo) -> Iterator[Run]:
+    """Read every run of the store, in the order of their ids.
+
+    A run that cannot be read costs a `CorruptFileWarning` naming the file, and itself.
+    """
+    for job_id in run_ids(repo):
+        run = _read_or_warn(repo, job_id)
+        if run is not None:
+            yield run
+
+
+def scan_status(repo: Repo, statuses: frozenset[str]) -> Iterator[Run]:
+    """Read the runs whose status is one of `statuses`, skipping the others cheaply."""
+    needles = [json.dumps(status).encode() for status in sorted(statuses)]
+    for job_id in run_ids(repo):
+        data = _read_bytes_or_warn(os.path.join(repo.workspace, job_id, DOCUMENT))
+        if data is None or not any(needle in data for needle in needles):
+            continue
+        run = _read_or_warn(repo, job_id, data)
+        if run is not None and run.status in statuses:
+            yield run
+
+
+def _read_bytes_or_warn(path: str) -> bytes | None:
+    try:
+        return read_bytes(path)
+    except CorruptFile as error:
+        warnings.warn(error.message, CorruptFileWarning, stacklevel=3)
+        return None
+
+
+def _read_or_warn(repo: Repo, job_id: str, document: bytes | None = None) -> Run | None:
+    folder = os.path.join(repo.workspace, job_id)
+    sp_path, doc_path = os.path.join(folder, STATEPOINT), os.path.join(folder, DOCUMENT)
+    try:
+        sp = read_object(sp_path)
+        if sp is None:
+            if os.path.isdir(folder):
+                warnings.warn(f"{sp_path} is missing", CorruptFileWarning, stacklevel=3)
+            return None
+        doc = parse_object(document, doc_path) if document else read_object(doc_path)
+    except CorruptFile as error:
+        warnings.warn(error.message, CorruptFileWarning, stacklevel=3)
+        return None
+    return Run(job_id, sp, doc or {})
+
+
+def resolve_id(repo: Repo, text: str) -> str:
+    """Return the full id of the one run that begins with `text`.
+
+    Raises
+    ------
+    UsageError
+        If `text` is not hexadecimal.
+    RunNotFound
+        If no run, or more than one, begins with it.
+    """
+    prefix = text.strip().lower()
+    if not prefix or len(prefix) > 32 or any(c not in "0123456789abcdef" for c in prefix):
+        raise UsageError(f"{text!r} is not a run id", "give a run id or the beginning of one")
+    if len(prefix) == 32:
+        if os.path.isdir(os.path.join(repo.workspace, prefix)):
+            return prefix
+        raise _unknown(repo, prefix)
+    found = [job_id for job_id in run_ids(repo) if job_id.startswith(prefix)]
+    if not found:
+        raise _unknown(repo, prefix)
+    if len(found) > 1:
+        shown = ", ".join(job_id[:12] for job_id in found[:5])
+        raise RunNotFound(f"{len(found)} runs begin with {prefix}: {shown}", "give more digits")
+    return found[0]
+
+
+def _unknown(repo: Repo, job_id: str) -> RunNotFound:
+    if any(entry.startswith(job_id) for entry in list_ledger_job_ids(repo)):
+        return RunNotFound(
+            f"run {short(job_id)} is not in this store; its ledger entry says that it ran elsewhere",
+            f"see {repo.relative(repo.ledger_dir)}/",
+        )
+    return RunNotFound(f"no run begins with {job_id}", "see: aexp list-runs")

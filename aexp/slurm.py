@@ -1,0 +1,180 @@
+"""What Slurm says about its jobs, asked through its own commands."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable
+
+from aexp.errors import EngineFailed
+
+_TIMEOUT_S = 15.0
+
+ALIVE = "alive"
+DEAD = "dead"
+UNKNOWN = "unknown"
+
+_RUNNING_STATES = frozenset(
+    {"RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STAGE_OUT", "SIGNALING", "STOPPED", "RESIZING"}
+)
+_FAULTS = {
+    "TIMEOUT": "timeout",
+    "DEADLINE": "timeout",
+    "OUT_OF_MEMORY": "oom",
+    "NODE_FAIL": "node_fail",
+    "BOOT_FAIL": "node_fail",
+}
+_INTERRUPTIONS = frozenset({"CANCELLED", "PREEMPTED", "PENDING", "REQUEUED", "REVOKED"})
+
+
+def allocation() -> str | None:
+    """Return the id of the Slurm job this process runs in, None outside of one."""
+    return os.environ.get("SLURM_JOB_ID") or None
+
+
+def restart_count() -> int:
+    """Return how often Slurm has requeued the job this process runs in."""
+    try:
+        return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+    except ValueError:
+        return 0
+
+
+def available() -> bool:
+    """Return whether Slurm's commands are on this machine."""
+    return shutil.which("squeue") is not None
+
+
+def _ask(*command: str) -> tuple[int, str, str] | None:
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_S,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.returncode, done.stdout, done.stderr
+
+
+class JobStates:
+    """States of Slurm jobs, asked once and remembered for the life of this object."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[str, int] | None] = {}
+        self._listed = False
+
+    def of(self, slurm_job_id: str, restart: int) -> tuple[str, str]:
+        """Return whether the given start of a Slurm job still runs, and why we think so.
+
+        Parameters
+        ----------
+        slurm_job_id : str
+            The raw job id (an array task has one of its own).
+        restart : int
+            Slurm's restart count when the owner started.
+
+        Returns
+        -------
+        tuple of str
+            ``alive``, ``dead`` or ``unknown``, and the reason.
+        """
+        if not slurm_job_id.isdigit():
+            return UNKNOWN, f"{slurm_job_id!r} is not a Slurm job id"
+        if not self._listed:
+            self._list_own()
+        if slurm_job_id not in self._known:
+            error = self._look_up(slurm_job_id)
+            if error:
+                return UNKNOWN, error
+        found = self._known[slurm_job_id]
+        if found is None:
+            return DEAD, f"Slurm does not know job {slurm_job_id} any more"
+        state, restarts = found
+        if restarts > restart:
+            return DEAD, f"Slurm has requeued job {slurm_job_id}"
+        if state in _RUNNING_STATES:
+            return ALIVE, f"Slurm job {slurm_job_id} is {state}"
+        return DEAD, f"Slurm job {slurm_job_id} is {state}"
+
+    def _list_own(self) -> None:
+        self._listed = True
+        answer = _ask("squeue", "-h", "-t", "all", "-u", str(os.getuid()), "-O", _COLUMNS)
+        if answer and answer[0] == 0:
+            self._read(answer[1])
+
+    def _look_up(self, slurm_job_id: str) -> str | None:
+        answer = _ask("squeue", "-h", "-t", "all", "-j", slurm_job_id, "-O", _COLUMNS)
+        if answer is None:
+            return "squeue does not answer"
+        code, out, err = answer
+        if code == 0:
+            self._known[slurm_job_id] = None
+            self._read(out)
+            return None
+        if "Invalid job id" in err:
+            self._known[slurm_job_id] = None
+            return None
+        return "squeue failed: " + (err.strip().splitlines() or ["no reason given"])[-1]
+
+    def _read(self, text: str) -> None:
+        for line in text.splitlines():
+            fields = line.split()
+            if len(fields) == 3 and fields[2].isdigit():
+                self._known[fields[0]] = (fields[1], int(fields[2]))
+
+
+_COLUMNS = "JobID:20,State:20,RestartCnt:12"
+
+
+def end_cause(slurm_job_id: str) -> tuple[str | None, bool]:
+    """Return why Slurm ended a job, as far as its controller still knows.
+
+    Returns
+    -------
+    cause : str or None
+        ``timeout``, ``oom`` or ``node_fail`` when Slurm names such an end.
+    interrupted : bool
+        True for a cancelled, preempted or requeued job: an end that counts as nothing.
+    """
+    answer = _ask("scontrol", "-o", "show", "job", slurm_job_id)
+    if answer is None or answer[0] != 0:
+        return None, False
+    fields = dict(word.partition("=")[::2] for word in answer[1].split() if "=" in word)
+    state = fields.get("JobState", "")
+    if state == "COMPLETING" and fields.get("Reason") == "TimeLimit":
+        return "timeout", False
+    if state == "FAILED" and fields.get("ExitCode", "").endswith(":9"):
+        return "oom", False  # a plug-in without cgroups kills for memory, and says only this
+    return _FAULTS.get(state), state in _INTERRUPTIONS
+
+
+def cancel(slurm_job_ids: Iterable[str], *arguments: str) -> None:
+    """Run ``scancel`` for some jobs.
+
+    Raises
+    ------
+    EngineFailed
+        If ``scancel`` is missing or refuses.
+    """
+    ids = list(slurm_job_ids)
+    if not ids:
+        return
+    answer = _ask("scancel", *arguments, *ids)
+    if answer is None or answer[0] != 0:
+        reason = "scancel does not answer" if answer is None else answer[2].strip()
+        raise EngineFailed(
+            f"cannot cancel Slurm job {', '.join(ids)}: {reason}",
+            "run it on a login node of that cluster, when the controller answers",
+        )
+
+
+def pending_jobs(name: str) -> list[str]:
+    """Return this user's jobs of a given job name that have not started."""
+    answer = _ask(
+        "squeue", "-h", "-t", "PENDING", "-u", str(os.getuid()), "-n", name, "-O", "JobID:20"
+    )
+    return answer[1].split() if answer and answer[0] == 0 else []

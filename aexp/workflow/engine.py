@@ -1,0 +1,157 @@
+"""What the packaged rules ask: which runs are due, their parents, resources and order."""
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from aexp.errors import UsageError
+from aexp.model import COMPLETE, Run, check_tag, short
+from aexp.paths import GATE, SENTINEL, Repo
+from aexp.queue.pending import BLOCKED, ELSEWHERE, UNKNOWN, Queue
+from aexp.queue.resources import SNAKEMAKE_NAMES, at_attempt
+from aexp.runs.parents import parent_statuses
+from aexp.runs.select import RunFilter
+from aexp.runs.store import read_run
+from aexp.workflow.session import Session
+
+_CONFIG_KEYS = ("tag", "experiment", "adopt", "limit")
+
+
+class Wildcards(Protocol):
+    """Snakemake's wildcards of rule ``run_job``."""
+
+    job_id: str
+
+
+class Engine:
+    """The one object behind the packaged rules, made when the Snakefile is read.
+
+    Nothing here lists the store until the target rule asks for its inputs, so a job's own
+    Snakemake process on a compute node reads one document only.
+
+    Parameters
+    ----------
+    config : mapping
+        Snakemake's config: ``tag``, ``experiment``, ``limit``, ``adopt``.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.repo = Repo.installed()
+        if os.path.realpath(os.getcwd()) != os.path.realpath(self.repo.root):
+            raise UsageError(
+                f"Snakemake works in {os.getcwd()}, the repository is {self.repo.root}",
+                f"call it there: cd {shlex.quote(self.repo.root)}",
+            )
+        self.filter = _filter(config)
+        self._limit = _limit(config)
+        self._adopt = str(config.get("adopt", "")).lower() in ("1", "true", "yes")
+        self.session = Session(self.repo)
+        self._rank: dict[str, int] = {}
+        self._documents: dict[tuple[str, int], Run] = {}
+
+    @property
+    def command(self) -> str:
+        """The aexp of this interpreter, for use in a shell."""
+        return f"{shlex.quote(sys.executable)} -P -m aexp"
+
+    @property
+    def run_options(self) -> str:
+        """Options of ``run-queued`` in this session."""
+        return "--engine --adopt" if self._adopt else "--engine"
+
+    def sentinel(self, job_id: str) -> str:
+        """Return the path of a run's sentinel, relative to the repository."""
+        return os.path.join(self.repo.store, "workspace", job_id, SENTINEL)
+
+    def gate(self, job_id: str) -> str:
+        """Return the path of the file that only a complete run has."""
+        return os.path.join(self.repo.store, "workspace", job_id, GATE)
+
+    def ledger(self, job_id: str) -> str:
+        """Return the path of a run's ledger entry, relative to the repository."""
+        return os.path.join(".aexp", "ledger", f"{job_id}.json")
+
+    def targets(self, wildcards: object = None) -> list[str]:
+        """Return the sentinels of all due runs: the inputs of the target rule."""
+        queue = Queue(self.repo, adopt=self._adopt)
+        due = queue.due(self.filter, self._limit)
+        ids = [item.run.job_id for item in due]
+        self._rank = {job_id: len(ids) - index for index, job_id in enumerate(ids)}
+        self._documents.update({(item.run.job_id, 1): item.run for item in due})
+        self.session.runs = ids
+        self.session.left_out = [
+            f"{short(item.run.job_id)}: {item.why}"
+            for item in queue.matching(self.filter)
+            if item.state in (BLOCKED, ELSEWHERE, UNKNOWN)
+        ]
+        self.session.filter = str(self.filter)
+        return [self.sentinel(job_id) for job_id in ids]
+
+    def parents(self, wildcards: Wildcards) -> list[str]:
+        """Return the sentinels of a run's parents that are not complete yet.
+
+        Raises
+        ------
+        RunNotFound
+            If the run is not in this store: its ledger entry is evidence that cannot be
+            made again here, so it must not become a job that Snakemake prepares for.
+        """
+        run = self._document(wildcards.job_id, 1)
+        statuses = parent_statuses(self.repo, run) if run.after else {}
+        return [self.sentinel(parent) for parent, status in statuses.items() if status != COMPLETE]
+
+    def priority(self, wildcards: Wildcards) -> int:
+        """Return a run's place in the queue as a Snakemake priority: the first is highest."""
+        return self._rank.get(wildcards.job_id, 0)
+
+    def threads(self, wildcards: Wildcards) -> int:
+        """Return how many cores a run uses."""
+        value = self._resources(wildcards.job_id, 1).get("threads", 1)
+        return value if isinstance(value, int) and value > 0 else 1
+
+    def resources(self) -> dict[str, Callable[[Wildcards, int], Any]]:
+        """Return one function for every resource a run may ask for.
+
+        Each looks the value up for the run's own durable attempt number at the moment at
+        which Snakemake submits it, and gives None where the run asks for nothing.
+        """
+        return {theirs: self._resource(ours) for ours, theirs in SNAKEMAKE_NAMES.items()}
+
+    def _resource(self, name: str) -> Callable[[Wildcards, int], Any]:
+        def value(wildcards: Wildcards, attempt: int) -> Any:
+            return self._resources(wildcards.job_id, attempt).get(name)
+
+        return value
+
+    def _resources(self, job_id: str, attempt: int) -> dict[str, Any]:
+        run = self._document(job_id, attempt)
+        declared = run.record.get("resources")
+        if not isinstance(declared, dict):
+            return {}
+        since = run.record.get("attempts_before", 0)
+        return at_attempt(declared, len(run.attempts) - int(since) + 1)
+
+    def _document(self, job_id: str, attempt: int) -> Run:
+        found = self._documents.get((job_id, attempt))
+        if found is None:
+            found = self._documents[job_id, attempt] = read_run(self.repo, job_id)
+        return found
+
+
+def _filter(config: Mapping[str, Any]) -> RunFilter:
+    tag, experiment = config.get("tag"), config.get("experiment")
+    return RunFilter(
+        experiment_id=str(experiment) if experiment is not None else None,
+        tag=check_tag(str(tag)) if tag is not None else None,
+    )
+
+
+def _limit(config: Mapping[str, Any]) -> int | None:
+    value = config.get("limit")
+    if value is None:
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    raise UsageError(f"--config limit={value!r} is not a number above 0", "for instance limit=100")
