@@ -95,7 +95,7 @@ class Repo:
 
     @property
     def machine_label(self) -> str:
-        """This machine's name in ledger entries: the marker's, else the short host name."""
+        """The machine's name in ledger entries: the marker's, else the short host name."""
         label = self.marker.get("machine_label")
         if isinstance(label, str) and label:
             return check_machine_label(label)

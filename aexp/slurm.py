@@ -14,7 +14,16 @@ DEAD = "dead"
 UNKNOWN = "unknown"
 
 _RUNNING_STATES = frozenset(
-    {"RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STAGE_OUT", "SIGNALING", "STOPPED", "RESIZING"}
+    {
+        "RUNNING",
+        "COMPLETING",
+        "CONFIGURING",
+        "SUSPENDED",
+        "STAGE_OUT",
+        "SIGNALING",
+        "STOPPED",
+        "RESIZING",
+    }
 )
 _FAULTS = {
     "TIMEOUT": "timeout",

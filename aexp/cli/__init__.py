@@ -12,7 +12,10 @@ from aexp.errors import EXIT_INTERNAL, AexpError
 from aexp.version import __version__
 
 VERBS = {
-    "install": ("aexp.cli.install:install", "Set this repository up: run store, workflow, profiles."),
+    "install": (
+        "aexp.cli.install:install",
+        "Set this repository up: run store, workflow, profiles.",
+    ),
     "queue": ("aexp.cli.queue:queue", "Add, list, run, stop, retry and remove queued runs."),
     "run": ("aexp.cli.workflow:run", "Execute the queue with Snakemake."),
     "run-queued": ("aexp.cli.execution:run_queued", "Execute one queued run."),
@@ -45,7 +48,7 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
-    warnings.showwarning = _show_warning
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
     warnings.simplefilter("default", UserWarning)
     try:
         code = cli.main(standalone_mode=False)

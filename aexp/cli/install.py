@@ -13,8 +13,14 @@ from aexp.paths import Repo
 
 @click.command("install")
 @click.option("--run-store", metavar="PATH", help="Where the run store lies (default .runs).")
-@click.option("--machine-label", metavar="LABEL", help="This machine's name in the ledger (default host name).")
-@click.option("--force", is_flag=True, help="Renew workflow and profiles; yours are kept as *.orig.")
+@click.option(
+    "--machine-label",
+    metavar="LABEL",
+    help="This machine's name in the ledger (default host name).",
+)
+@click.option(
+    "--force", is_flag=True, help="Renew workflow and profiles; yours are kept as *.orig."
+)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", "-n", is_flag=True, help="Say what would be done; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
@@ -52,7 +58,10 @@ def install(
             continue
         detail = f"    ({action.detail})" if action.detail else ""
         click.echo(f"{action.kind:<28}{action.path}{detail}")
-    if all(action.kind in ("skipped_identical", "unchanged", "preserved_user_modified") for action in actions):
+    if all(
+        action.kind in ("skipped_identical", "unchanged", "preserved_user_modified")
+        for action in actions
+    ):
         click.echo("already installed; nothing to do")
     if dry_run:
         note("nothing was written (--dry-run)")

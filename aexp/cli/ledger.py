@@ -9,7 +9,9 @@ from aexp.cli.output import note, print_json
 from aexp.model import check_machine_label, short
 from aexp.paths import Repo
 
-label_option = click.option("--machine-label", metavar="LABEL", help="Default: this machine's label.")
+label_option = click.option(
+    "--machine-label", metavar="LABEL", help="Default: this machine's label."
+)
 
 
 @click.group("ledger")

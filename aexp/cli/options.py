@@ -11,7 +11,9 @@ from aexp.runs.select import RunFilter
 F = TypeVar("F", bound=Callable[..., Any])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-dry_run_option = click.option("--dry-run", "-n", is_flag=True, help="Say what would be done; write nothing.")
+dry_run_option = click.option(
+    "--dry-run", "-n", is_flag=True, help="Say what would be done; write nothing."
+)
 ids_argument = click.argument("ids", nargs=-1, metavar="[ID]...")
 
 
@@ -21,7 +23,9 @@ def filter_options(function: F) -> F:
         "--sp", metavar="K=V,...", help="Only runs with these state-point values."
     )(function)
     function = click.option("--tag", metavar="TAG", help="Only runs with this tag.")(function)
-    return click.option("--experiment", metavar="E###", help="Only runs of this experiment.")(function)
+    return click.option("--experiment", metavar="E###", help="Only runs of this experiment.")(
+        function
+    )
 
 
 def run_filter(

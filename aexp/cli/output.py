@@ -42,9 +42,7 @@ def print_table(
     """
     cells = [["" if cell is None else printable(cell) for cell in row] for row in rows]
     keep = [
-        index
-        for index, _ in enumerate(columns)
-        if not cells or any(row[index] for row in cells)
+        index for index, _ in enumerate(columns) if not cells or any(row[index] for row in cells)
     ]
     widths = [max([len(columns[i]), *(len(row[i]) for row in cells)]) for i in keep]
     limit = _terminal_width() if wrap_last else None

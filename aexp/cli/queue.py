@@ -11,7 +11,10 @@ VERBS = {
     "retry": ("aexp.cli.queue_change:retry", "Queue ended runs again."),
     "stop": ("aexp.cli.queue_change:stop", "Stop runs that are executing."),
     "remove": ("aexp.cli.queue_change:remove", "Take queued runs out of the queue."),
-    "clear": ("aexp.cli.queue_change:clear", "Take every queued run under a filter out of the queue."),
+    "clear": (
+        "aexp.cli.queue_change:clear",
+        "Take every queued run under a filter out of the queue.",
+    ),
     "release": ("aexp.cli.queue_change:release", "Declare the owner of a run dead."),
     "materialize": ("aexp.cli.queue_run:materialize", "Write a script that executes the queue."),
 }

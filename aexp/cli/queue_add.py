@@ -21,12 +21,18 @@ _WORDS = {
 
 
 @click.command("add")
-@click.option("--experiment", required=True, metavar="E###", help="The experiment the runs belong to.")
+@click.option(
+    "--experiment", required=True, metavar="E###", help="The experiment the runs belong to."
+)
 @click.option("--hypothesis", metavar="H###", help="Default: the experiment's.")
 @click.option("--sub-hypothesis", metavar="H###", help="A sub-hypothesis of the experiment.")
 @click.option("--sp", metavar="K=V,...", help="Keys fixed for every run; K:=JSON gives any type.")
-@click.option("--sweep", metavar="K=V|V,K=A..B", help="Keys to combine: all combinations are queued.")
-@click.option("--zip", "zipped", multiple=True, metavar="K=V|V,K=V|V", help="Keys that advance together.")
+@click.option(
+    "--sweep", metavar="K=V|V,K=A..B", help="Keys to combine: all combinations are queued."
+)
+@click.option(
+    "--zip", "zipped", multiple=True, metavar="K=V|V,K=V|V", help="Keys that advance together."
+)
 @click.option("--sweep-file", metavar="FILE", help="YAML, JSON or CSV rows; - reads stdin.")
 @click.option("--sweep-format", type=click.Choice(["yaml", "csv"]), help="Format of --sweep-file.")
 @click.option("--exclude", multiple=True, metavar="K=V,K=V", help="Leave these combinations out.")
@@ -35,13 +41,21 @@ _WORDS = {
 @click.option("--after", multiple=True, metavar="ID", help="Wait until this run is complete.")
 @click.option("--retries", type=click.IntRange(0, 1000), help="More attempts if the command fails.")
 @click.option("--timeout", metavar="TIME", help="Time limit of one attempt: 90s, 15m, 2h, 1d.")
-@click.option("--resources", metavar="K=V,...", help="mem_mb=8000*2,runtime=120,gpus=1,partition=P,...")
+@click.option(
+    "--resources", metavar="K=V,...", help="mem_mb=8000*2,runtime=120,gpus=1,partition=P,..."
+)
 @click.option("--priority", type=int, default=0, help="Higher runs first (default 0).")
-@click.option("--runner-hint", type=click.Choice(["shell", "slurm", "manual"]), help="For materialize.")
+@click.option(
+    "--runner-hint", type=click.Choice(["shell", "slurm", "manual"]), help="For materialize."
+)
 @click.option("--no-commit", is_flag=True, help="Leave the code version out of the identity.")
 @click.option("--no-resolve", is_flag=True, help="Store condition names as bare labels.")
-@click.option("--allow-dup-on-recommit", is_flag=True, help="Queue again what waits from another commit.")
-@click.option("--skip-finished", is_flag=True, help="Leave ended runs alone instead of running them again.")
+@click.option(
+    "--allow-dup-on-recommit", is_flag=True, help="Queue again what waits from another commit."
+)
+@click.option(
+    "--skip-finished", is_flag=True, help="Leave ended runs alone instead of running them again."
+)
 @dry_run_option
 @json_option
 def add(**given: Any) -> None:

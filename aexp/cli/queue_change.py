@@ -23,7 +23,9 @@ from aexp.queue.stop import DEFAULT_GRACE_S, stop_run
 from aexp.runs.select import RunFilter
 from aexp.runs.store import resolve_id
 
-all_option = click.option("--all", "every", is_flag=True, help="Every run that the verb applies to.")
+all_option = click.option(
+    "--all", "every", is_flag=True, help="Every run that the verb applies to."
+)
 
 
 @click.command("remove")
@@ -81,7 +83,9 @@ def clear(
 @ids_argument
 @filter_options
 @click.option("--failed", is_flag=True, help="Only runs that failed.")
-@click.option("--status", type=click.Choice(sorted(TERMINAL_STATUSES)), help="Only runs of this status.")
+@click.option(
+    "--status", type=click.Choice(sorted(TERMINAL_STATUSES)), help="Only runs of this status."
+)
 @all_option
 @dry_run_option
 @json_option
@@ -123,8 +127,13 @@ def retry(
 @ids_argument
 @filter_options
 @all_option
-@click.option("--grace-s", type=click.FloatRange(0), default=DEFAULT_GRACE_S, show_default=True,
-              help="Seconds between SIGTERM and SIGKILL.")
+@click.option(
+    "--grace-s",
+    type=click.FloatRange(0),
+    default=DEFAULT_GRACE_S,
+    show_default=True,
+    help="Seconds between SIGTERM and SIGKILL.",
+)
 @click.option("--force", is_flag=True, help="SIGKILL at once.")
 @dry_run_option
 @json_option

@@ -49,7 +49,9 @@ def list_(
         )
         for entry in entries
     ]
-    print_table(("ID", "STATUS", "EXP", "TAG", "CONFIGURATION", "WAITS", "WHY"), rows, wrap_last=True)
+    print_table(
+        ("ID", "STATUS", "EXP", "TAG", "CONFIGURATION", "WAITS", "WHY"), rows, wrap_last=True
+    )
     note(f"{len(entries)} run(s)")
 
 

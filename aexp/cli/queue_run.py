@@ -10,7 +10,9 @@ from aexp.errors import EXIT_OK, EXIT_TEMPFAIL
 
 @click.command("run")
 @filter_options
-@click.option("--index", type=click.IntRange(0), metavar="N", help="Only the Nth run of the array's list.")
+@click.option(
+    "--index", type=click.IntRange(0), metavar="N", help="Only the Nth run of the array's list."
+)
 @click.option("--array-id", metavar="ID", help="Names the array; default SLURM_ARRAY_JOB_ID.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N runs.")
 @click.option("--continue-on-failure", is_flag=True, help="Go on after a run that failed.")
@@ -63,17 +65,34 @@ def run(
 
 @click.command("materialize")
 @filter_options
-@click.option("--runner", type=click.Choice(["shell", "slurm", "manual"]), help="Default: the runs' hint, or shell.")
-@click.option("--output", "-o", metavar="PATH", default="run_queue.sh", show_default=True,
-              help="Where to write the script; - prints it.")
+@click.option(
+    "--runner",
+    type=click.Choice(["shell", "slurm", "manual"]),
+    help="Default: the runs' hint, or shell.",
+)
+@click.option(
+    "--output",
+    "-o",
+    metavar="PATH",
+    default="run_queue.sh",
+    show_default=True,
+    help="Where to write the script; - prints it.",
+)
 @click.option("--slurm-time", metavar="TIME", help="#SBATCH --time")
 @click.option("--slurm-mem", metavar="MEM", help="#SBATCH --mem")
 @click.option("--slurm-gpus", metavar="N", help="#SBATCH --gpus")
 @click.option("--slurm-partition", metavar="P", help="#SBATCH --partition")
 @click.option("--slurm-account", metavar="A", help="#SBATCH --account")
-@click.option("--slurm-extra", metavar="OPTIONS", help='More options, for instance "--qos=x --nice".')
-@click.option("--array-size", type=click.IntRange(1), default=1000, show_default=True,
-              help="At most so many tasks per array (MaxArraySize of the cluster).")
+@click.option(
+    "--slurm-extra", metavar="OPTIONS", help='More options, for instance "--qos=x --nice".'
+)
+@click.option(
+    "--array-size",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    help="At most so many tasks per array (MaxArraySize of the cluster).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.option("--dry-run", "-n", is_flag=True, help="Say what would be written; write nothing.")
 def materialize(

@@ -146,13 +146,32 @@ def _print_run(repo: Repo, run: Run) -> None:
     if run.attempts:
         click.echo()
         print_table(
-            ("ATTEMPT", "STATUS", "CAUSE", "EXIT", "SECONDS", "CPU S", "PEAK MB", "HOST", "SLURM", "STARTED"),
+            (
+                "ATTEMPT",
+                "STATUS",
+                "CAUSE",
+                "EXIT",
+                "SECONDS",
+                "CPU S",
+                "PEAK MB",
+                "HOST",
+                "SLURM",
+                "STARTED",
+            ),
             [
                 tuple(
                     attempt.get(key)
                     for key in (
-                        "attempt", "status", "cause", "returncode", "wallclock_s", "cpu_s",
-                        "max_rss_mb", "host", "slurm_job_id", "started_at",
+                        "attempt",
+                        "status",
+                        "cause",
+                        "returncode",
+                        "wallclock_s",
+                        "cpu_s",
+                        "max_rss_mb",
+                        "host",
+                        "slurm_job_id",
+                        "started_at",
                     )
                 )
                 for attempt in run.attempts

@@ -15,10 +15,14 @@ from aexp.paths import Repo
 @click.option("--profile", metavar="DIR", help="A Snakemake profile, for instance profiles/slurm.")
 @click.option("--experiment", metavar="E###", help="Only runs of this experiment.")
 @click.option("--tag", metavar="TAG", help="Only runs with this tag.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N runs, first in the queue.")
+@click.option(
+    "--limit", type=click.IntRange(1), metavar="N", help="At most N runs, first in the queue."
+)
 @click.option("--adopt", is_flag=True, help="Take over runs whose owner may be alive.")
 @click.option("--dry-run", "-n", is_flag=True, help="Let Snakemake say what it would do.")
-@click.argument("snakemake_arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- SNAKEMAKE...]")
+@click.argument(
+    "snakemake_arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- SNAKEMAKE...]"
+)
 def run(
     cores: str | None,
     profile: str | None,

@@ -30,7 +30,11 @@ def devices() -> list[str]:
         return [name.strip() for name in declared.split(",") if name.strip()]
     try:
         done = subprocess.run(
-            ["nvidia-smi", "-L"], capture_output=True, timeout=20, stdin=subprocess.DEVNULL, check=False
+            ["nvidia-smi", "-L"],
+            capture_output=True,
+            timeout=20,
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return []
@@ -66,7 +70,9 @@ class Lease:
 
 
 @contextlib.contextmanager
-def lease(count: int, *, cancelled: Callable[[], bool], say: Callable[[str], None]) -> Iterator[Lease]:
+def lease(
+    count: int, *, cancelled: Callable[[], bool], say: Callable[[str], None]
+) -> Iterator[Lease]:
     """Hold `count` devices of this machine for the block, waiting until they are free.
 
     Inside a Slurm allocation Slurm has chosen the devices already; on a machine without

@@ -73,7 +73,9 @@ def install_scaffold(
     """
     root = os.path.abspath(repo_root)
     if not os.path.exists(os.path.join(root, ".git")):
-        raise RepoNotFound(f"{root} is not a git repository", "run: git init    and then: aexp install")
+        raise RepoNotFound(
+            f"{root} is not a git repository", "run: git init    and then: aexp install"
+        )
     previous = read_object(os.path.join(root, MARKER)) or {}
     store = _store(root, previous, run_store)
     actions = [

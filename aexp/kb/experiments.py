@@ -68,7 +68,9 @@ class Experiment(NamedTuple):
         """How many more attempts a failing command gets."""
         value = self.meta.get("retries", 0)
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise ArtifactReadError(f"{self.path}: retries is {value!r}", "write a number, 0 or more")
+            raise ArtifactReadError(
+                f"{self.path}: retries is {value!r}", "write a number, 0 or more"
+            )
         return value
 
     @property
@@ -118,7 +120,8 @@ def find_experiment(repo: Repo, experiment_id: str) -> str:
     found = [
         name
         for name in names
-        if name.endswith(".md") and (name == experiment_id + ".md" or name.startswith(experiment_id + "-"))
+        if name.endswith(".md")
+        and (name == experiment_id + ".md" or name.startswith(experiment_id + "-"))
     ]
     folder = repo.relative(repo.experiments_dir)
     if not found:

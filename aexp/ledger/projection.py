@@ -26,7 +26,9 @@ ATTEMPT_KEYS = (
 RECORD_KEYS = ("cause", "returncode", "after", "aexp_version")
 
 
-def project_to_ledger_entry(run: Run, *, promoted_at: str, registered_machine: str) -> dict[str, Any]:
+def project_to_ledger_entry(
+    run: Run, *, promoted_at: str, registered_machine: str
+) -> dict[str, Any]:
     """Return the ledger entry of a terminal run: a pure function of its document.
 
     Parameters

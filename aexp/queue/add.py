@@ -80,7 +80,7 @@ class QueueOptions(NamedTuple):
     after: tuple[str, ...] = ()
     retries: int | None = None
     timeout_s: float | None = None
-    resources: Mapping[str, Any] = {}  # noqa: RUF012  (never mutated)
+    resources: Mapping[str, Any] = {}
     priority: int = 0
     include_commit: bool = True
     resolve_conditions: bool = True
@@ -331,9 +331,7 @@ def _check_parents(repo: Repo, after: Sequence[str]) -> list[str]:
     return parents
 
 
-def _settings(
-    experiment: Experiment, options: QueueOptions, parents: list[str]
-) -> dict[str, Any]:
+def _settings(experiment: Experiment, options: QueueOptions, parents: list[str]) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     retries = experiment.retries if options.retries is None else options.retries
     if retries:
@@ -418,7 +416,9 @@ def add_many_to_queue(
 
         clash = sorted(set(sweep) & set(base))
         if clash:
-            raise UsageError(f"{', '.join(clash)} is given both fixed and swept", "drop one of them")
+            raise UsageError(
+                f"{', '.join(clash)} is given both fixed and swept", "drop one of them"
+            )
         grid = [{**base, **combination} for combination in product(sweep)]
     else:
         grid = expand(base, sweep, zipped, rows, exclude)
@@ -445,4 +445,4 @@ def add_to_queue(
     )[0]
 
 
-__all__ = ["Adder", "AddPlan", "Planned", "QueueOptions", "add_many_to_queue", "add_to_queue"]
+__all__ = ["AddPlan", "Adder", "Planned", "QueueOptions", "add_many_to_queue", "add_to_queue"]

@@ -19,7 +19,6 @@ from aexp.model import (
 from aexp.paths import Repo
 from aexp.runs import claims
 from aexp.runs.claims import Claim
-from aexp.runs.parents import failed_parent
 from aexp.runs.reconcile import settle_dead_attempt
 from aexp.runs.select import RunFilter
 from aexp.runs.status import abandon, next_sequence, requeue
@@ -116,15 +115,13 @@ def _abandoned_children(repo: Repo, parents: Sequence[Run]) -> list[Run]:
 def retriable(repo: Repo, chosen: RunFilter, statuses: frozenset[str]) -> list[Run]:
     """Return the ended runs under a filter that a person may want to run again.
 
-    Children abandoned for their parent are left out: they come back with it.
+    Children abandoned for their parent are left out, they come back with it; so is what a
+    person has removed.
     """
-    runs = select_for(repo, (), chosen, statuses)
     return [
         run
-        for run in runs
+        for run in select_for(repo, (), chosen, statuses)
         if run.record.get("cause") not in ("parent_failed", "removed")
-        or failed_parent(repo, run) is None
-        and run.record.get("cause") != "removed"
     ]
 
 
@@ -189,9 +186,7 @@ def clear_queue(
     return [change.job_id for change in remove_runs(repo, runs) if change.done]
 
 
-def retry_queued(
-    job_ids: Sequence[str], *, repo_root: str | Path | None = None
-) -> list[Change]:
+def retry_queued(job_ids: Sequence[str], *, repo_root: str | Path | None = None) -> list[Change]:
     """Queue ended runs again; children abandoned for them come back with them."""
     repo = Repo.installed(repo_root)
     return retry_runs(repo, select_for(repo, job_ids, RunFilter(), frozenset()))

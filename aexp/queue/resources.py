@@ -32,7 +32,9 @@ _ALIASES = {
     "time": "runtime",
     "mem": "mem_mb",
 }
-NUMBERS = frozenset({"mem_mb", "disk_mb", "runtime", "gpus", "threads", "nodes", "tasks", "cpus_per_task"})
+NUMBERS = frozenset(
+    {"mem_mb", "disk_mb", "runtime", "gpus", "threads", "nodes", "tasks", "cpus_per_task"}
+)
 NAMES = ("threads", *SNAKEMAKE_NAMES)
 _NUMBER = re.compile(r"(\d+)(?:\*(\d+(?:\.\d+)?))?", re.ASCII)
 

@@ -147,7 +147,9 @@ def _run_index(
     if not 0 <= index < len(ids):
         raise UsageError(
             f"--index {index} is out of range: {len(ids)} run(s) match {chosen}",
-            f"size the array 0-{len(ids) - 1}" if ids else "see: aexp queue list --include-terminal",
+            f"size the array 0-{len(ids) - 1}"
+            if ids
+            else "see: aexp queue list --include-terminal",
         )
     with SignalBox() as signals:
         return execute_run(repo, ids[index], signals, **options._asdict())

@@ -54,7 +54,9 @@ def stop_run(repo: Repo, run: Run, *, grace_s: float, force: bool, dry_run: bool
     """Stop one run (see `stop_queued`)."""
     owner = _owner(repo, run.job_id)
     if run.is_terminal or (run.status != RUNNING and owner is None):
-        hint = "take it out with: aexp queue remove" if run.status == QUEUED else "see: aexp show-run"
+        hint = (
+            "take it out with: aexp queue remove" if run.status == QUEUED else "see: aexp show-run"
+        )
         raise StopJobError(
             f"run {short(run.job_id)} is {run.status}, not running", f"{hint} {short(run.job_id)}"
         )
@@ -71,7 +73,9 @@ def stop_run(repo: Repo, run: Run, *, grace_s: float, force: bool, dry_run: bool
         wait_s = _SETTLE_S
     after = _settled(repo, run.job_id, owner, wait_s)
     if not after.is_terminal:
-        return Change(run.job_id, after.status, True, "will be stopped as soon as its owner hears it")
+        return Change(
+            run.job_id, after.status, True, "will be stopped as soon as its owner hears it"
+        )
     return Change(run.job_id, after.status, True, after.status)
 
 

@@ -13,21 +13,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from aexp.errors import SweepSyntaxError
-from aexp.kb.values import Text, key_problem, parse_json, skip_blanks, typed, value_problem
+from aexp.kb.values import Text as Text
+from aexp.kb.values import key_problem, parse_json, skip_blanks, value_problem
+from aexp.kb.values import typed as typed
 from aexp.model import printable
-
-__all__ = [
-    "MAX_RUNS",
-    "Text",
-    "excludes",
-    "expand",
-    "parse_assignments",
-    "parse_sweep",
-    "parse_sweep_values",
-    "product",
-    "typed",
-    "zip_rows",
-]
 
 MAX_RUNS = 1_000_000
 _SEPARATORS = re.compile(r"[\s,]*")
@@ -127,13 +116,8 @@ def excludes(texts: Sequence[str]) -> Callable[[Mapping[str, Any]], bool]:
     Parameters
     ----------
     texts : sequence of str
-        One ``KEY=V|V, KEY=a..b`` per ``--exclude``. All its keys must match for a
-        combination to be excluded, each with any of its alternatives.
-
-    Returns
-    -------
-    callable
-        True for the combinations that any of the texts excludes.
+        One ``KEY=V|V, KEY=a..b`` per ``--exclude``. A text excludes what matches all its keys,
+        each with any of its alternatives.
 
     Raises
     ------

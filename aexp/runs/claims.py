@@ -98,9 +98,11 @@ def _owner(content: dict[str, Any], path: str) -> Owner:
     try:
         return Owner(**content)
     except TypeError as error:
+        job_id = os.path.basename(os.path.dirname(path))
+        job_id = os.path.basename(os.path.dirname(path))
         raise CorruptFile(
             f"{path} is not a claim: {error}",
-            f"if nothing executes this run: aexp queue release {os.path.basename(os.path.dirname(path))}",
+            f"if nothing executes this run: aexp queue release {short(job_id)}",
         ) from None
 
 
@@ -122,7 +124,9 @@ def liveness(owner: Owner, states: slurm.JobStates | None = None) -> Liveness:
         if owner.slurm_job_id == slurm.allocation() and owner.slurm_restart < slurm.restart_count():
             return Liveness(slurm.DEAD, f"Slurm has requeued job {owner.slurm_job_id}")
         if slurm.available():
-            return Liveness(*(states or slurm.JobStates()).of(owner.slurm_job_id, owner.slurm_restart))
+            return Liveness(
+                *(states or slurm.JobStates()).of(owner.slurm_job_id, owner.slurm_restart)
+            )
         return Liveness(slurm.UNKNOWN, f"{owner.where}; Slurm cannot be asked from here")
     return Liveness(slurm.UNKNOWN, f"{owner.where}, which cannot be checked from here")
 

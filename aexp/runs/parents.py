@@ -7,7 +7,9 @@ from aexp.paths import Repo
 from aexp.runs.store import read_run
 
 
-def parent_statuses(repo: Repo, run: Run, runs: dict[str, Run] | None = None) -> dict[str, str | None]:
+def parent_statuses(
+    repo: Repo, run: Run, runs: dict[str, Run] | None = None
+) -> dict[str, str | None]:
     """Return the status of each parent; a parent that only the ledger knows counts too."""
     found: dict[str, str | None] = {}
     for parent in run.after:

@@ -24,7 +24,7 @@ class RunFilter(NamedTuple):
     hypothesis_id: str | None = None
     tag: str | None = None
     status: str | None = None
-    sp: Mapping[str, Any] = {}  # noqa: RUF012  (never mutated)
+    sp: Mapping[str, Any] = {}
 
     def matches(self, run: Run) -> bool:
         """Return whether `run` has all that is asked for."""
@@ -56,7 +56,9 @@ _ABSENT = object()
 
 
 def _equal(have: object, wanted: object) -> bool:
-    return have == wanted or (isinstance(wanted, str) and have is not _ABSENT and str(have) == wanted)
+    return have == wanted or (
+        isinstance(wanted, str) and have is not _ABSENT and str(have) == wanted
+    )
 
 
 def find_matching(repo: Repo, chosen: RunFilter) -> list[Run]:

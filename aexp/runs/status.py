@@ -247,7 +247,8 @@ def request_stop(repo: Repo, job_id: str) -> Run:
     def edit(run: Run) -> None:
         if run.is_terminal:
             raise StatusError(
-                f"run {short(job_id)} is already {run.status}", f"see: aexp show-run {short(job_id)}"
+                f"run {short(job_id)} is already {run.status}",
+                f"see: aexp show-run {short(job_id)}",
             )
         block_of(run.doc, "aexp_run")["stop_requested_at"] = utc_now()
 
@@ -303,9 +304,7 @@ def _decide(record: dict[str, Any], outcome: Outcome) -> Outcome:
     return outcome
 
 
-def _close_attempt(
-    attempt: dict[str, Any], reported: Outcome, outcome: Outcome, now: str
-) -> None:
+def _close_attempt(attempt: dict[str, Any], reported: Outcome, outcome: Outcome, now: str) -> None:
     to_be_retried = outcome.status == QUEUED and (reported.fault or reported.status == FAILED)
     attempt["status"] = FAILED if to_be_retried else outcome.status
     attempt["ended_at"] = now

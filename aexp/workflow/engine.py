@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from aexp.errors import UsageError
-from aexp.model import COMPLETE, Run, check_tag, short
+from aexp.errors import AexpError, UsageError
+from aexp.model import COMPLETE, JOB_ID, Run, check_tag, short
 from aexp.paths import GATE, SENTINEL, Repo
 from aexp.queue.pending import BLOCKED, ELSEWHERE, UNKNOWN, Queue
 from aexp.queue.resources import SNAKEMAKE_NAMES, at_attempt
@@ -50,6 +50,7 @@ class Engine:
         self.session = Session(self.repo)
         self._rank: dict[str, int] = {}
         self._documents: dict[tuple[str, int], Run] = {}
+        self._scanned: Queue | None = None
 
     @property
     def command(self) -> str:
@@ -75,7 +76,7 @@ class Engine:
 
     def targets(self, wildcards: object = None) -> list[str]:
         """Return the sentinels of all due runs: the inputs of the target rule."""
-        queue = Queue(self.repo, adopt=self._adopt)
+        queue = self._queue()
         due = queue.due(self.filter, self._limit)
         ids = [item.run.job_id for item in due]
         self._rank = {job_id: len(ids) - index for index, job_id in enumerate(ids)}
@@ -111,25 +112,58 @@ class Engine:
         value = self._resources(wildcards.job_id, 1).get("threads", 1)
         return value if isinstance(value, int) and value > 0 else 1
 
-    def resources(self) -> dict[str, Callable[[Wildcards, int], Any]]:
-        """Return one function for every resource a run may ask for.
+    def resources(self, defaults: Mapping[str, Any]) -> dict[str, Callable[..., Any]]:
+        """Return one function for every resource that a run of this call asks for.
 
         Each looks the value up for the run's own durable attempt number at the moment at
-        which Snakemake submits it, and gives None where the run asks for nothing.
-        """
-        return {theirs: self._resource(ours) for ours, theirs in SNAKEMAKE_NAMES.items()}
+        which Snakemake submits it, and falls back to ``default-resources``.
 
-    def _resource(self, name: str) -> Callable[[Wildcards, int], Any]:
-        def value(wildcards: Wildcards, attempt: int) -> Any:
-            return self._resources(wildcards.job_id, attempt).get(name)
+        Parameters
+        ----------
+        defaults : mapping
+            Snakemake's parsed default resources, by their Snakemake names.
+        """
+        names = sorted({name for run in self._concerned() for name in _declared(run)})
+        return {
+            SNAKEMAKE_NAMES[name]: self._resource(name, defaults.get(SNAKEMAKE_NAMES[name]))
+            for name in names
+            if name in SNAKEMAKE_NAMES
+        }
+
+    def _concerned(self) -> list[Run]:
+        """Return the runs of this process: one on a compute node, the whole queue in main."""
+        if "--target-jobs" not in sys.argv:
+            return [item.run for item in self._queue().matching(RunFilter())]
+        ids = {job_id for word in sys.argv for job_id in JOB_ID.findall(word)}
+        return [run for job_id in sorted(ids) if (run := self._known(job_id)) is not None]
+
+    def _known(self, job_id: str) -> Run | None:
+        try:
+            return self._document(job_id, 1)
+        except AexpError:
+            return None
+
+    def _queue(self) -> Queue:
+        if self._scanned is None:
+            self._scanned = Queue(self.repo, adopt=self._adopt)
+        return self._scanned
+
+    def _resource(self, name: str, default: Any) -> Callable[..., Any]:
+        def value(wildcards: Wildcards, input: Any, threads: int, attempt: int) -> Any:
+            own = self._resources(wildcards.job_id, attempt).get(name)
+            if own is not None:
+                return own
+            if default is None:
+                return 0 if name.endswith("_mb") else None
+            return default.evaluate(
+                wildcards, input=input, threads=threads, attempt=attempt, rulename="run_job"
+            ).value
 
         return value
 
     def _resources(self, job_id: str, attempt: int) -> dict[str, Any]:
         run = self._document(job_id, attempt)
-        declared = run.record.get("resources")
-        if not isinstance(declared, dict):
-            return {}
+        declared = _declared(run)
         since = run.record.get("attempts_before", 0)
         return at_attempt(declared, len(run.attempts) - int(since) + 1)
 
@@ -138,6 +172,11 @@ class Engine:
         if found is None:
             found = self._documents[job_id, attempt] = read_run(self.repo, job_id)
         return found
+
+
+def _declared(run: Run) -> dict[str, Any]:
+    value = run.record.get("resources")
+    return value if isinstance(value, dict) else {}
 
 
 def _filter(config: Mapping[str, Any]) -> RunFilter:

@@ -19,7 +19,7 @@ rule run_job:
     priority: aexp_engine.priority
     threads: aexp_engine.threads
     resources:
-        **aexp_engine.resources(),
+        **aexp_engine.resources(workflow.resource_settings._parsed_default_resources),
     shell:
         "exec {params.command} run-queued {wildcards.job_id} {params.options}"
 
