@@ -111,8 +111,9 @@ install() {
   command -v apt-get >/dev/null || die "missing ${need[*]}, and this is not a Debian system"
   [ "$(id -u)" = 0 ] || die "missing ${need[*]}; as root: apt-get install --no-install-recommends ${need[*]}"
   echo "installing ${need[*]}" >&2
-  apt_install() { DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${need[@]}" >>"$log" 2>&1; }
-  apt_install || { apt-get update >>"$log" 2>&1 && apt_install; } || die "cannot install ${need[*]} ($(tail -1 "$log"))"
+  apt() { DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 "$@" >>"$log" 2>&1; }
+  apt install -y --no-install-recommends "${need[@]}" ||
+  { apt update && apt install -y --no-install-recommends "${need[@]}"; } || die "cannot install ${need[*]} ($(tail -1 "$log"))"
 }
 
 configure() {
@@ -120,6 +121,10 @@ configure() {
   [ $first_gpu -lt 1 ] && first_gpu=1
   declare -p NODES NCPU NMEM GPUS ACCT AUTH PORT | sed 's/declare -- //' >"$LAB/settings"
   : >"$LAB/etc/gres.conf"; : >"$LAB/etc/plugstack.conf"
+  # slurmd looks for cgroups even if nothing uses them, and a container may have none
+  local cgroup=disabled version; version=$(slurmd -V); version=${version##* }
+  [ "${version%%.*}" -lt 24 ] && cgroup=cgroup/v1
+  echo "CgroupPlugin=$cgroup" >"$LAB/etc/cgroup.conf"
   # any files whose names end in a number will do as GPUs
   for ((g=0; g<GPUS; g++)); do : >"$LAB/dev/gpu$g"; done
   if [ "$GPUS" -gt 0 ]; then

@@ -236,6 +236,7 @@ def _in_reach(slurm: SlurmLab, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     slurm.reset()
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark everything here ``slurm``, and keep it on one worker: one cluster is enough."""
     for item in items:
