@@ -6,16 +6,18 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aexp.errors import CorruptFile, StoreReadOnly
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _LOCK_TIMEOUT_S = 60.0
 _serial = 0
 
 
-def temporary_name(path: str | Path) -> str:
+def temporary_name(path: "str | Path") -> str:
     """Return a sibling name of `path` that no other writer, thread or host uses."""
     global _serial
     _serial += 1
@@ -35,7 +37,7 @@ def _write_new(path: str, data: bytes) -> None:
         os.close(descriptor)
 
 
-def write_atomic(path: str | Path, data: bytes) -> None:
+def write_atomic(path: "str | Path", data: bytes) -> None:
     """Replace `path` with `data` so that no reader ever sees half a file.
 
     Parameters
@@ -67,7 +69,7 @@ def write_atomic(path: str | Path, data: bytes) -> None:
         ) from error
 
 
-def create_exclusive(path: str | Path, data: bytes) -> bool:
+def create_exclusive(path: "str | Path", data: bytes) -> bool:
     """Create `path` with `data` unless it exists already.
 
     The content is complete at the moment the name appears (a hard link to a finished
@@ -103,7 +105,7 @@ def create_exclusive(path: str | Path, data: bytes) -> bool:
         remove(temporary)
 
 
-def remove(path: str | Path) -> bool:
+def remove(path: "str | Path") -> bool:
     """Remove a file; False when it was not there or cannot be removed."""
     try:
         os.unlink(path)
@@ -112,7 +114,7 @@ def remove(path: str | Path) -> bool:
         return False
 
 
-def read_bytes(path: str | Path) -> bytes | None:
+def read_bytes(path: "str | Path") -> bytes | None:
     """Return a file's content, or None when it does not exist."""
     for _ in range(3):
         try:
@@ -129,7 +131,7 @@ def read_bytes(path: str | Path) -> bytes | None:
     return None
 
 
-def parse_object(data: bytes, path: str | Path) -> dict[str, Any]:
+def parse_object(data: bytes, path: "str | Path") -> dict[str, Any]:
     """Parse JSON that must be an object.
 
     Raises
@@ -152,7 +154,7 @@ def parse_object(data: bytes, path: str | Path) -> dict[str, Any]:
     return value
 
 
-def read_object(path: str | Path) -> dict[str, Any] | None:
+def read_object(path: "str | Path") -> dict[str, Any] | None:
     """Read a JSON object, or None when the file does not exist."""
     data = read_bytes(path)
     return None if data is None else parse_object(data, path)
@@ -164,7 +166,7 @@ def pretty_json(value: Any) -> bytes:
 
 
 @contextmanager
-def locked(path: str | Path) -> Iterator[None]:
+def locked(path: "str | Path") -> Iterator[None]:
     """Hold the advisory lock file `path` for the block (``flock``: gone with its holder).
 
     Where the file system has no ``flock`` an exclusively created file beside it stands in.

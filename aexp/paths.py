@@ -1,13 +1,14 @@
 """The one place that knows where files lie."""
 
 import os
-import socket
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aexp.errors import CorruptFile, NotInstalled, RepoNotFound, UsageError
 from aexp.files import read_object
 from aexp.model import JOB_ID, check_machine_label
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MARKER = os.path.join(".aexp", "installed.json")
 DEFAULT_STORE = ".runs"
@@ -15,7 +16,7 @@ DEFAULT_STORE = ".runs"
 
 def hostname() -> str:
     """Return this machine's short host name."""
-    return socket.gethostname().split(".")[0] or "unknown"
+    return os.uname().nodename.split(".")[0] or "unknown"
 
 
 class Repo:
@@ -36,7 +37,7 @@ class Repo:
         Path of the signac project relative to `root` (default ``.runs``).
     """
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: "str | Path") -> None:
         self.root = os.path.abspath(root)
         self.marker: dict[str, Any] = read_object(self.at(MARKER)) or {}
         store = self.marker.get("run_store_path", DEFAULT_STORE)
@@ -49,7 +50,7 @@ class Repo:
         self.hypotheses_dir = self.at("kb", "research", "hypotheses")
 
     @classmethod
-    def find(cls, start: str | Path | None = None) -> "Repo":
+    def find(cls, start: "str | Path | None" = None) -> "Repo":
         """Return the repository around `start` (default: the current folder).
 
         Raises
@@ -72,7 +73,7 @@ class Repo:
             folder = parent
 
     @classmethod
-    def installed(cls, start: str | Path | None = None) -> "Repo":
+    def installed(cls, start: "str | Path | None" = None) -> "Repo":
         """Return the repository around `start` and insist on its run store."""
         return cls.find(start).require_store()
 
@@ -140,6 +141,7 @@ CLAIM = "claim"
 HEARTBEAT = "heartbeat"
 LOCK = ".lock"
 METRICS = "metrics.json"
+NEW_PREFIX = ".new-"  # of a run's folder before it has its name
 
 
 def check_store_path(value: object, where: str) -> str:

@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import os
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 
@@ -107,6 +106,8 @@ def lease(
 
 
 def _take(held: Lease, pool: list[str], count: int) -> bool:
+    import tempfile  # only runs that ask for devices pay for it
+
     folder = os.path.join(tempfile.gettempdir(), f"aexp-gpus-{os.getuid()}")
     os.makedirs(folder, mode=0o700, exist_ok=True)
     for name in pool:

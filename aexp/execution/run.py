@@ -5,8 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aexp import slurm
 from aexp.errors import (
@@ -30,7 +29,7 @@ from aexp.processes import signal_group, start_time
 from aexp.runs import claims, heartbeat
 from aexp.runs.claims import Claim, Held
 from aexp.runs.parents import parent_statuses
-from aexp.runs.reconcile import settle_dead_attempt
+from aexp.runs.settle import settle_dead_attempt
 from aexp.runs.status import (
     Outcome,
     abandon,
@@ -42,6 +41,9 @@ from aexp.runs.status import (
     restore_outputs,
 )
 from aexp.runs.store import read_intact_run, read_run, resolve_id
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DEFAULT_GRACE_S = 20.0
 _LATE_SIGNAL_S = 1.0
@@ -100,7 +102,7 @@ def plan_command(repo: Repo, run: Run) -> Plan:
 def run_queued(
     job_id: str,
     *,
-    repo_root: str | Path | Repo | None = None,
+    repo_root: "str | Path | Repo | None" = None,
     force: bool = False,
     dry_run: bool = False,
     engine: bool = False,

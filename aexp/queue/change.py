@@ -19,8 +19,8 @@ from aexp.model import (
 from aexp.paths import Repo
 from aexp.runs import claims
 from aexp.runs.claims import Claim
-from aexp.runs.reconcile import settle_dead_attempt
 from aexp.runs.select import RunFilter
+from aexp.runs.settle import settle_dead_attempt
 from aexp.runs.status import abandon, next_sequence, requeue
 from aexp.runs.store import read_run, resolve_id, scan_status
 

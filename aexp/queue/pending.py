@@ -21,8 +21,8 @@ from aexp.model import (
 from aexp.paths import CLAIM, Repo
 from aexp.runs import claims
 from aexp.runs.parents import parent_statuses
-from aexp.runs.reconcile import run_liveness
 from aexp.runs.select import RunFilter
+from aexp.runs.settle import run_liveness
 from aexp.runs.store import read_run, scan_runs, scan_status
 
 READY = "ready"

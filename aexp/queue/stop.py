@@ -12,7 +12,7 @@ from aexp.processes import host_identity, is_running, signal_group
 from aexp.queue.change import Change
 from aexp.runs import claims
 from aexp.runs.claims import Claim, Owner
-from aexp.runs.reconcile import settle_dead_attempt
+from aexp.runs.settle import settle_dead_attempt
 from aexp.runs.status import request_stop, stop_unstarted
 from aexp.runs.store import read_run, resolve_id
 

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import secrets
 from typing import Any, NamedTuple
 
 from aexp import slurm
@@ -68,7 +67,7 @@ class Claim(NamedTuple):
 def _this_owner() -> Owner:
     identity = host_identity()
     return Owner(
-        nonce=secrets.token_hex(8),
+        nonce=os.urandom(8).hex(),
         host=identity.host,
         machine_id=identity.machine_id,
         boot_id=identity.boot_id,

@@ -9,10 +9,8 @@ from typing import Any
 from aexp.errors import ParameterError, StoreReadOnly
 from aexp.git import CodeState, code_state
 from aexp.model import CREATED, check_experiment_id, check_hypothesis_id, utc_now
-from aexp.paths import DOCUMENT, STATEPOINT, Repo
+from aexp.paths import DOCUMENT, NEW_PREFIX, STATEPOINT, Repo
 from aexp.runs.store import compute_job_id
-
-NEW_PREFIX = ".new-"
 
 
 def base_state_point(

@@ -13,7 +13,7 @@ from aexp.paths import Repo
 from aexp.runs import claims
 from aexp.runs.claims import Claim
 from aexp.runs.heartbeat import beat, interval_s
-from aexp.runs.reconcile import settle_dead_attempt
+from aexp.runs.settle import settle_dead_attempt
 from aexp.runs.status import Outcome, begin_attempt, end_attempt
 from aexp.runs.store import read_run
 

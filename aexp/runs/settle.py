@@ -1,0 +1,79 @@
+"""Runs left ``running``: is anybody executing them, and what becomes of them if not."""
+
+from aexp import slurm
+from aexp.errors import CorruptFile
+from aexp.model import FAILED, QUEUED, RUNNING, Run, section
+from aexp.paths import Repo, hostname
+from aexp.processes import is_running
+from aexp.runs import claims
+from aexp.runs.claims import Claim, Liveness, Owner
+from aexp.runs.status import Outcome, end_attempt
+from aexp.runs.store import read_run
+
+
+def run_liveness(repo: Repo, run: Run, states: slurm.JobStates | None = None) -> Liveness:
+    """Tell whether anybody executes a run whose document says ``running``."""
+    try:
+        owner = claims.read_owner(repo, run.job_id)
+    except CorruptFile as error:
+        return Liveness(slurm.UNKNOWN, error.message)
+    if owner is not None:
+        return claims.liveness(owner, states)
+    return _unclaimed_liveness(repo, run)
+
+
+def _unclaimed_liveness(repo: Repo, run: Run) -> Liveness:
+    store = section(run.record, "store")
+    if store.get("id") is not None:
+        if store["id"] == repo.store_id:
+            return Liveness(slurm.DEAD, "its owner has left no claim")
+        machine = store.get("machine") or "another machine"
+        return Liveness(slurm.UNKNOWN, f"it runs in another store ({machine})")
+    process = section(run.queue, "proc")
+    pid, host = process.get("pid"), process.get("host")
+    if isinstance(pid, int) and host == hostname():
+        started = process.get("start_fingerprint")
+        if is_running(pid, started if isinstance(started, float) else None):
+            return Liveness(slurm.ALIVE, f"process {pid} on {host} is running")
+        return Liveness(slurm.DEAD, f"process {pid} on {host} has ended")
+    return Liveness(slurm.UNKNOWN, f"nothing says what executes it (host {host or 'unknown'})")
+
+
+def settle_dead_attempt(repo: Repo, job_id: str, reason: str, owner: Owner | None) -> Run:
+    """Decide what a run becomes whose owner died while it was running.
+
+    The caller holds the claim. An attempt that was being interrupted, or that Slurm
+    cancelled, preempted or requeued, counts as nothing; any other death is a fault.
+    """
+    run = read_run(repo, job_id)
+    if run.status != RUNNING:
+        return run
+    last = run.attempts[-1] if run.attempts else {}
+    cause: str | None = None
+    interrupted = bool(last.get("interrupted"))
+    if owner is not None and owner.slurm_job_id and not interrupted:
+        cause, interrupted = slurm.end_cause(owner.slurm_job_id)
+    if interrupted:
+        outcome = Outcome(QUEUED, cause="interrupted", message=reason)
+    else:
+        outcome = Outcome(FAILED, cause=cause or "lost", fault=True, message=reason)
+    return end_attempt(repo, job_id, outcome)
+
+
+def settle(repo: Repo, run: Run, *, adopt: bool = False) -> Run | None:
+    """Take a running run from a dead owner; None when the owner is not known to be dead."""
+    owner: Owner | None
+    try:
+        owner = claims.read_owner(repo, run.job_id)
+    except CorruptFile:
+        owner = None
+    state = run_liveness(repo, run)
+    if state.state == slurm.ALIVE or (state.state == slurm.UNKNOWN and not adopt):
+        return None
+    got = claims.acquire(repo, run.job_id, adopt=adopt)
+    if not isinstance(got, Claim):
+        return None
+    try:
+        return settle_dead_attempt(repo, run.job_id, state.reason, owner)
+    finally:
+        claims.release(repo, got)
