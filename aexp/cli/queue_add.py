@@ -9,7 +9,7 @@ from aexp.cli.options import dry_run_option, json_option
 from aexp.cli.output import configuration, note, print_json, print_table
 from aexp.model import short
 from aexp.paths import Repo
-from aexp.queue.add import Adder, AddPlan, Planned, QueueOptions
+from aexp.queue.plan import Adder, AddPlan, Planned, QueueOptions
 
 _WORDS = {
     "new": "queued",

@@ -9,7 +9,7 @@ from aexp.execution.process import Finished
 from aexp.files import read_bytes
 from aexp.ledger.projection import json_number
 from aexp.model import COMPLETE, FAILED, QUEUED
-from aexp.runs.status import Outcome
+from aexp.runs.outcome import Outcome
 
 _MAX_METRICS_BYTES = 10_000_000
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)

@@ -28,17 +28,17 @@ from aexp.paths import METRICS, STATEPOINT, Repo, hostname
 from aexp.processes import signal_group, start_time
 from aexp.runs import claims, heartbeat
 from aexp.runs.claims import Claim, Held
+from aexp.runs.outcome import Outcome
 from aexp.runs.parents import parent_statuses
+from aexp.runs.publish import restore_outputs
 from aexp.runs.settle import settle_dead_attempt
 from aexp.runs.status import (
-    Outcome,
     abandon,
     begin_attempt,
     end_attempt,
     record_interruption,
     record_process,
     requeue,
-    restore_outputs,
 )
 from aexp.runs.store import read_intact_run, read_run, resolve_id
 

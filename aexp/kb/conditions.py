@@ -10,7 +10,16 @@ from aexp.kb.values import typed
 from aexp.paths import Repo
 
 RESERVED_KEYS = frozenset(
-    {"experiment_id", "hypothesis_id", "sub_hypothesis_id", "code_commit", "code_dirty", "job_id"}
+    {
+        "experiment_id",
+        "hypothesis_id",
+        "sub_hypothesis_id",
+        "code_commit",
+        "code_dirty",
+        "job_id",
+        "sp_json",
+        "sp_json_shell",
+    }
 )
 
 

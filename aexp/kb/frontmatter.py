@@ -6,6 +6,7 @@ from aexp.errors import ArtifactReadError
 from aexp.files import read_bytes
 
 _MAX_BYTES = 1_000_000
+_MAX_DEPTH = 60
 
 
 def read_frontmatter(path: str) -> dict[str, Any]:
@@ -30,6 +31,7 @@ def read_frontmatter(path: str) -> dict[str, Any]:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
+        _check_depth(yaml, block, loader, path)
         value = yaml.load(block, Loader=loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ArtifactReadError(
@@ -43,6 +45,23 @@ def read_frontmatter(path: str) -> dict[str, Any]:
             f"{path}: the frontmatter is not a mapping", "write it as key: value lines"
         )
     return {str(key): item for key, item in value.items()}
+
+
+def _check_depth(yaml: Any, block: str, loader: Any, path: str) -> None:
+    """Refuse what is nested so deeply that the parser's own recursion would crash."""
+    if sum(block.count(mark) for mark in ("[", "{", "- -", "? ")) < _MAX_DEPTH:
+        return
+    depth = 0
+    for event in yaml.parse(block, Loader=loader):
+        if isinstance(event, yaml.events.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.events.CollectionEndEvent):
+            depth -= 1
+        if depth > _MAX_DEPTH:
+            raise ArtifactReadError(
+                f"{path}: the frontmatter is nested over {_MAX_DEPTH} levels deep",
+                "write it flatter",
+            )
 
 
 def split_frontmatter(text: str, path: str) -> str | None:

@@ -1,358 +1,23 @@
-"""Add runs to the queue: expand, resolve, compare with what is there, publish."""
+"""The Python API of ``queue add``."""
 
-import json
-import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from aexp.errors import AexpError, DuplicatePendingJobWarning, UsageError
-from aexp.execution.render import render_runner_command
-from aexp.git import code_state, diff_summary, working_tree_patch
-from aexp.kb.conditions import Resolver
-from aexp.kb.experiments import Experiment, load_experiment, parse_duration
-from aexp.model import (
-    COMPLETE,
-    CREATED,
-    PROVENANCE_KEYS,
-    QUEUED,
-    RUNNING,
-    TERMINAL_STATUSES,
-    Run,
-    check_tag,
-    short,
-    utc_now,
-)
+from aexp.errors import DuplicatePendingJobWarning, UsageError
+from aexp.kb.experiments import parse_duration
+from aexp.model import short
 from aexp.paths import Repo
-from aexp.queue.resources import check_resources
-from aexp.queue.sweep import expand
-from aexp.runs.create import base_state_point, check_state_point, publish_run, run_link
-from aexp.runs.document import edit_document
-from aexp.runs.parents import parent_statuses
-from aexp.runs.status import next_sequence, requeue
-from aexp.runs.store import compute_job_id, read_run, resolve_id, scan_status
+from aexp.queue.plan import DUPLICATE, Adder, Planned, QueueOptions
+from aexp.queue.sweep import expand, product
+from aexp.runs.jobs import open_runs
 
 if TYPE_CHECKING:
     from signac.job import Job
 
-NEW = "new"
-DUPLICATE = "duplicate"
-AGAIN = "again"
-IS_RUNNING = "running"
-KEPT = "kept"
 
-
-class QueueOptions(NamedTuple):
-    """How added runs are labelled and executed; None means the experiment's own value.
-
-    Attributes
-    ----------
-    tag : str or None
-        Label of the batch.
-    hypothesis_id : str or None
-        Default: the experiment's.
-    runner_hint, command : str or None
-        Runner for ``materialize``; a command that supersedes the experiment's.
-    after : tuple of str
-        Runs that must be complete first.
-    retries : int or None
-        More attempts for a failing command.
-    timeout_s : float or None
-        Time limit of one attempt, seconds.
-    resources : mapping
-        Over the experiment's own.
-    priority : int
-        Higher runs first.
-    include_commit, resolve_conditions : bool
-        Whether the code version is part of the identity; whether conditions are resolved.
-    allow_dup_on_recommit : bool
-        Queue again what is queued already from another commit.
-    skip_finished : bool
-        Leave runs alone that have ended, instead of running them again.
-    """
-
-    tag: str | None = None
-    hypothesis_id: str | None = None
-    sub_hypothesis_id: str | None = None
-    runner_hint: str | None = None
-    command: str | None = None
-    after: tuple[str, ...] = ()
-    retries: int | None = None
-    timeout_s: float | None = None
-    resources: Mapping[str, Any] = {}
-    priority: int = 0
-    include_commit: bool = True
-    resolve_conditions: bool = True
-    allow_dup_on_recommit: bool = False
-    skip_finished: bool = False
-
-
-class Planned(NamedTuple):
-    """One configuration and what adding it means.
-
-    Attributes
-    ----------
-    job_id : str
-        The run that stands for it; for a duplicate, the one that is queued already.
-    action : str
-        ``new``, ``duplicate``, ``again`` (it had ended), ``running`` or ``kept``.
-    sp : dict
-        Its whole state point.
-    note : str
-        Why nothing is done, or what it was before.
-    """
-
-    job_id: str
-    action: str
-    sp: dict[str, Any]
-    note: str = ""
-
-
-class AddPlan(NamedTuple):
-    """Everything that one ``queue add`` will do, before it does it.
-
-    Attributes
-    ----------
-    runs : list of Planned
-        In the order of the sweep.
-    command : str or None
-        Rendered command of the first run, None when there is none.
-    warnings : list of str
-        What the user should know.
-    """
-
-    runs: list[Planned]
-    command: str | None
-    warnings: list[str]
-
-    def count(self, action: str) -> int:
-        """Return how many runs have an action."""
-        return sum(run.action == action for run in self.runs)
-
-
-class Adder:
-    """One ``queue add``: `plan` decides, `carry_out` writes."""
-
-    def __init__(self, repo: Repo, experiment_id: str, options: QueueOptions) -> None:
-        self.repo = repo.require_store()
-        self.options = options
-        self.experiment = load_experiment(repo, experiment_id)
-        if options.tag is not None:
-            check_tag(options.tag)
-        self._resolver = Resolver(self.experiment, resolve_conditions=options.resolve_conditions)
-        self._code = code_state(repo) if options.include_commit else None
-        self._base = base_state_point(
-            experiment_id,
-            hypothesis_id=options.hypothesis_id or self.experiment.hypothesis_id,
-            sub_hypothesis_id=options.sub_hypothesis_id,
-            code=self._code,
-        )
-        self._parents = _check_parents(repo, options.after)
-        self._settings = _settings(self.experiment, options, self._parents)
-
-    def plan(self, configurations: Iterable[Mapping[str, Any]]) -> AddPlan:
-        """Decide what adding these configurations means; nothing is written.
-
-        Raises
-        ------
-        AexpError
-            If any of them cannot be queued: then none is.
-        """
-        pending = self._pending()
-        template = self.options.command or self.experiment.runner_command
-        runs: list[Planned] = []
-        seen: dict[str, str] = {}
-        for given in configurations:
-            sp = {**self._base, **self._resolver.state_point(given)}
-            check_state_point(sp)
-            job_id = compute_job_id(sp)
-            if job_id in seen:
-                runs.append(Planned(job_id, DUPLICATE, sp, "given twice"))
-                continue
-            seen[job_id] = job_id
-            if template is not None:
-                render_runner_command(template, sp, job_id)
-            runs.append(self._classify(job_id, sp, pending))
-        self._check_cycles(runs)
-        notes, command = [], None
-        if template is None:
-            notes.append(
-                f"experiment {self.experiment.experiment_id} has no runner_command; "
-                "the runs cannot be executed before it has one"
-            )
-        elif runs:
-            command = render_runner_command(template, runs[0].sp, runs[0].job_id)
-        return AddPlan(runs, command, notes)
-
-    def _pending(self) -> dict[str, str]:
-        """Return the queued runs of this experiment and tag by configuration modulo commit."""
-        if self.options.allow_dup_on_recommit:
-            return {}
-        return {
-            _configuration_key(run.sp): run.job_id
-            for run in scan_status(self.repo, frozenset({QUEUED}))
-            if run.experiment_id == self.experiment.experiment_id and run.tag == self.options.tag
-        }
-
-    def _classify(self, job_id: str, sp: dict[str, Any], pending: Mapping[str, str]) -> Planned:
-        if os.path.isdir(self.repo.run_dir(job_id)):
-            run = read_run(self.repo, job_id)
-            if run.status == QUEUED:
-                tag = f" under tag {run.tag}" if run.tag else ""
-                return Planned(job_id, DUPLICATE, sp, f"queued already{tag}")
-            if run.status == RUNNING:
-                return Planned(job_id, IS_RUNNING, sp, "is running; nothing was changed")
-            if run.is_terminal and self.options.skip_finished:
-                return Planned(job_id, KEPT, sp, f"is {run.status}; kept")
-            if run.is_terminal:
-                return Planned(job_id, AGAIN, sp, f"was {run.status}")
-            return Planned(job_id, NEW, sp, "was created before")
-        twin = pending.get(_configuration_key(sp))
-        if twin is not None:
-            return Planned(twin, DUPLICATE, sp, "queued already from another commit")
-        return Planned(job_id, NEW, sp)
-
-    def _check_cycles(self, runs: Sequence[Planned]) -> None:
-        if not self._parents:
-            return
-        ancestors: set[str] = set()
-        frontier = list(self._parents)
-        while frontier:
-            parent = frontier.pop()
-            if parent in ancestors:
-                continue
-            ancestors.add(parent)
-            try:
-                frontier += read_run(self.repo, parent).after
-            except AexpError:
-                continue
-        for planned in runs:
-            if planned.job_id in ancestors:
-                raise UsageError(
-                    f"run {short(planned.job_id)} would have to wait for itself",
-                    "leave it out of --after",
-                )
-
-    def carry_out(self, plan: AddPlan) -> list[Planned]:
-        """Write the plan; every run appears whole or not at all."""
-        summary, patch = self._uncommitted()
-        sequence = next_sequence()
-        done: list[Planned] = []
-        for offset, planned in enumerate(plan.runs):
-            done.append(self._write(planned, sequence + offset, summary, patch))
-        return done
-
-    def _write(
-        self, planned: Planned, sequence: int, summary: dict[str, Any] | None, patch: bytes | None
-    ) -> Planned:
-        if planned.action not in (NEW, AGAIN):
-            return planned
-        now = utc_now()
-        queue: dict[str, Any] = {"queued_at": now}
-        for key, value in (
-            ("tag", self.options.tag),
-            ("runner_hint", self.options.runner_hint),
-            ("runner_command_override", self.options.command),
-            ("code_diff_summary", summary),
-        ):
-            if value is not None:
-                queue[key] = value
-        doc = {
-            "aexp": run_link(
-                self.experiment.experiment_id,
-                hypothesis_id=self._base.get("hypothesis_id"),
-                sub_hypothesis_id=self._base.get("sub_hypothesis_id"),
-            ),
-            "status": QUEUED,
-            "created_at": now,
-            "queue": queue,
-            "aexp_run": {"sequence": sequence, **self._settings},
-        }
-        if publish_run(self.repo, planned.job_id, planned.sp, doc):
-            self._keep_patch(planned.job_id, patch)
-            return planned
-        return self._queue_existing(planned, sequence, queue)
-
-    def _queue_existing(self, planned: Planned, sequence: int, queue: dict[str, Any]) -> Planned:
-        """Queue a run that has ended, or was created and never queued, with new settings."""
-        run = read_run(self.repo, planned.job_id)
-        if run.status not in TERMINAL_STATUSES | {CREATED}:
-            return planned._replace(action=DUPLICATE, note=f"is {run.status} already")
-        with edit_document(self.repo, planned.job_id) as run:
-            record = run.record
-            for key in ("retries", "timeout_s", "resources", "priority", "after", "max_faults"):
-                record.pop(key, None)
-            run.doc["aexp_run"] = {**record, **self._settings}
-            run.doc["queue"] = {**run.queue, **queue}
-            if self.options.command is None:
-                run.doc["queue"].pop("runner_command_override", None)
-        requeue(self.repo, planned.job_id, tag=self.options.tag, sequence=sequence)
-        return planned
-
-    def _uncommitted(self) -> tuple[dict[str, Any] | None, bytes | None]:
-        if self._code is None or not self._code.dirty:
-            return None, None
-        return diff_summary(self.repo), working_tree_patch(self.repo)
-
-    def _keep_patch(self, job_id: str, patch: bytes | None) -> None:
-        """Keep the uncommitted changes beside the run: one file on disk for the whole batch."""
-        if patch is None:
-            return
-        from hashlib import sha256
-
-        from aexp.files import write_atomic
-
-        shared = self.repo.cache("patches", sha256(patch).hexdigest()[:32] + ".patch")
-        target = self.repo.run_file(job_id, "code.patch")
-        try:
-            if not os.path.exists(shared):
-                write_atomic(shared, patch)
-            os.link(shared, target)
-        except (OSError, AexpError):
-            write_atomic(target, patch)
-
-
-def _configuration_key(sp: Mapping[str, Any]) -> str:
-    return json.dumps(
-        {key: value for key, value in sp.items() if key not in PROVENANCE_KEYS}, sort_keys=True
-    )
-
-
-def _check_parents(repo: Repo, after: Sequence[str]) -> list[str]:
-    parents = list(dict.fromkeys(resolve_id(repo, parent) for parent in after))
-    probe = Run("", {}, {"aexp_run": {"after": parents}})
-    for parent, status in parent_statuses(repo, probe).items():
-        if status in TERMINAL_STATUSES and status != COMPLETE:
-            raise UsageError(
-                f"run {short(parent)} is {status}; a run cannot wait for it",
-                f"run it again first: aexp queue retry {short(parent)}",
-            )
-    return parents
-
-
-def _settings(experiment: Experiment, options: QueueOptions, parents: list[str]) -> dict[str, Any]:
-    settings: dict[str, Any] = {}
-    retries = experiment.retries if options.retries is None else options.retries
-    if retries:
-        settings["retries"] = retries
-    timeout = options.timeout_s if options.timeout_s is not None else experiment.timeout_s
-    if timeout:
-        settings["timeout_s"] = timeout
-    resources = {
-        **check_resources(experiment.resources, f"{experiment.path}: resources"),
-        **check_resources(options.resources),
-    }
-    if resources:
-        settings["resources"] = resources
-    if options.priority:
-        settings["priority"] = options.priority
-    if parents:
-        settings["after"] = parents
-    return settings
-
-
-def _options(repo: Repo, keywords: dict[str, Any]) -> QueueOptions:
+def _options(keywords: dict[str, Any]) -> QueueOptions:
     if "runner_command_override" in keywords:
         keywords["command"] = keywords.pop("runner_command_override")
     if keywords.get("timeout") is not None:
@@ -409,11 +74,9 @@ def add_many_to_queue(
         If any configuration cannot be queued; then none is.
     """
     repo = Repo.installed(repo_root)
-    adder = Adder(repo, experiment_id, _options(repo, dict(options)))
+    adder = Adder(repo, experiment_id, _options(dict(options)))
     base = dict(base_sp or {})
     if isinstance(sweep, Mapping):
-        from aexp.queue.sweep import product
-
         clash = sorted(set(sweep) & set(base))
         if clash:
             raise UsageError(
@@ -427,8 +90,6 @@ def add_many_to_queue(
         warnings.warn(note, UserWarning, stacklevel=2)
     done = adder.carry_out(plan)
     _warn_duplicates(done)
-    from aexp.runs.jobs import open_runs
-
     return open_runs(repo, [planned.job_id for planned in done])
 
 
@@ -443,6 +104,3 @@ def add_to_queue(
     return add_many_to_queue(
         experiment_id=experiment_id, base_sp=statepoint, repo_root=repo_root, **options
     )[0]
-
-
-__all__ = ["AddPlan", "Adder", "Planned", "QueueOptions", "add_many_to_queue", "add_to_queue"]

@@ -5,7 +5,7 @@ from aexp.files import remove, write_atomic
 from aexp.model import COMPLETE, short
 from aexp.paths import GATE, Repo
 from aexp.runs.document import run_lock
-from aexp.runs.status import sentinel_bytes
+from aexp.runs.publish import sentinel_bytes
 from aexp.runs.store import read_run, resolve_id
 
 

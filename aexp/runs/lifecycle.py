@@ -13,8 +13,9 @@ from aexp.paths import Repo
 from aexp.runs import claims
 from aexp.runs.claims import Claim
 from aexp.runs.heartbeat import beat, interval_s
+from aexp.runs.outcome import Outcome
 from aexp.runs.settle import settle_dead_attempt
-from aexp.runs.status import Outcome, begin_attempt, end_attempt
+from aexp.runs.status import begin_attempt, end_attempt
 from aexp.runs.store import read_run
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from aexp.ledger.entries import list_ledger_job_ids
 from aexp.model import short
 from aexp.paths import Repo
 from aexp.runs.document import run_lock
-from aexp.runs.status import promote_locked
+from aexp.runs.publish import promote_locked
 from aexp.runs.store import read_run, resolve_id, scan_runs
 
 if TYPE_CHECKING:

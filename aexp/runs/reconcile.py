@@ -10,8 +10,9 @@ from aexp.errors import AexpError
 from aexp.model import QUEUED, RUNNING, Run, short
 from aexp.paths import NEW_PREFIX, SENTINEL, Repo
 from aexp.runs.parents import failed_parent
+from aexp.runs.publish import restore_outputs
 from aexp.runs.settle import run_liveness, settle
-from aexp.runs.status import abandon, restore_outputs
+from aexp.runs.status import abandon
 from aexp.runs.store import read_run, scan_runs
 
 _STAGING_AGE_S = 3600.0

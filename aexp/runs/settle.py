@@ -7,7 +7,8 @@ from aexp.paths import Repo, hostname
 from aexp.processes import is_running
 from aexp.runs import claims
 from aexp.runs.claims import Claim, Liveness, Owner
-from aexp.runs.status import Outcome, end_attempt
+from aexp.runs.outcome import Outcome
+from aexp.runs.status import end_attempt
 from aexp.runs.store import read_run
 
 

@@ -5,16 +5,13 @@ the ledger, then shown by the sentinel. A crash between two of these is repaired
 `aexp.runs.reconcile`, which calls the same functions.
 """
 
-import json
 import time
-import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-from aexp.errors import AexpError, LedgerWarning, StatusError
-from aexp.files import read_bytes, remove, write_atomic
-from aexp.ledger.entries import load_ledger_entry, write_entry
-from aexp.ledger.projection import project_to_ledger_entry
+from aexp.errors import StatusError
+from aexp.files import remove
+from aexp.ledger.entries import load_ledger_entry
 from aexp.model import (
     ABANDONED,
     COMPLETE,
@@ -25,56 +22,22 @@ from aexp.model import (
     STOPPED,
     TERMINAL_STATUSES,
     Run,
-    epoch,
     short,
     utc_now,
 )
 from aexp.paths import GATE, SENTINEL, Repo
 from aexp.runs.claims import Claim
 from aexp.runs.document import block_of, edit_document, run_lock, write_document
+from aexp.runs.outcome import Outcome, close_attempt, close_record, decide, last_error
+from aexp.runs.publish import entry_of, publish
 from aexp.runs.store import read_run
 from aexp.version import __version__
-
-MAX_FAULTS = 3
 
 _ALLOWED: dict[str, frozenset[str]] = {
     CREATED: frozenset({QUEUED, RUNNING, *TERMINAL_STATUSES}),
     QUEUED: frozenset({RUNNING, *TERMINAL_STATUSES}),
     RUNNING: frozenset({CREATED, QUEUED, *TERMINAL_STATUSES}),
 }
-
-
-class Outcome(NamedTuple):
-    """How one attempt ended.
-
-    Attributes
-    ----------
-    status : str
-        ``complete``, ``failed``, ``stopped``, or ``queued`` when the attempt decides nothing.
-    returncode : int or None
-        Exit code of the command, negative for a signal.
-    cause : str or None
-        ``oom``, ``timeout``, ``node_fail``, ``lost``, ``interrupted``, ``operator_stop``, …
-    fault : bool
-        Whether the infrastructure failed; counted against `MAX_FAULTS`.
-    message : str
-        What happened, for people.
-    tail : str
-        The end of the command's output.
-    usage : dict
-        ``max_rss_mb`` and ``cpu_s`` of the command.
-    metrics : dict or None
-        What the run wrote to its metrics file.
-    """
-
-    status: str
-    returncode: int | None = None
-    cause: str | None = None
-    fault: bool = False
-    message: str = ""
-    tail: str = ""
-    usage: dict[str, float] = {}  # noqa: RUF012  (never mutated)
-    metrics: dict[str, Any] | None = None
 
 
 def next_sequence() -> int:
@@ -98,69 +61,6 @@ def set_status(run: Run, status: str) -> None:
             f"to run it again: aexp queue retry {short(run.job_id)}",
         )
     run.doc["status"] = status
-
-
-def publish(repo: Repo, run: Run) -> bool:
-    """Make a terminal run's ledger entry and sentinel say what its document says.
-
-    The run's lock must be held. A ledger that cannot be written is warned about, never an
-    error: the record is complete without it and the next reconcile repairs it.
-
-    Returns
-    -------
-    bool
-        Whether the ledger file was changed.
-    """
-    changed = False
-    try:
-        changed = promote_locked(repo, run)
-    except AexpError as error:
-        warnings.warn(
-            f"run {short(run.job_id)} is {run.status}, but its ledger entry was not written: "
-            f"{error.message}; mend that, then: aexp ledger backfill",
-            LedgerWarning,
-            stacklevel=3,
-        )
-    path = repo.run_file(run.job_id, SENTINEL)
-    data = sentinel_bytes(run)
-    if read_bytes(path) != data:
-        write_atomic(path, data)
-    return changed
-
-
-def promote_locked(repo: Repo, run: Run, machine_label: str | None = None) -> bool:
-    """Write the ledger entry of an ended run whose lock is held; False if nothing changed."""
-    record = block_of(run.doc, "aexp_run")
-    machine = machine_label or record.get("registered_machine") or repo.machine_label
-    promoted_at = record.get("promoted_at") or run.doc.get("ended_at") or utc_now()
-    entry = project_to_ledger_entry(run, promoted_at=promoted_at, registered_machine=machine)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a corrupt entry is about to be replaced
-        existing = load_ledger_entry(repo, run.job_id)
-    if existing is not None and existing != entry and record.get("promoted_at"):
-        without = {key: value for key, value in existing.items() if key != "promoted_at"}
-        if without != {key: value for key, value in entry.items() if key != "promoted_at"}:
-            entry["promoted_at"] = utc_now()
-    if (record.get("promoted_at"), record.get("registered_machine")) != (
-        entry["promoted_at"],
-        machine,
-    ):
-        # First into the document: from it the entry can be made again, byte for byte.
-        record["promoted_at"], record["registered_machine"] = entry["promoted_at"], machine
-        write_document(repo, run)
-    return write_entry(repo, entry)
-
-
-def sentinel_bytes(run: Run) -> bytes:
-    """Return the content of ``terminal.json``: a pure function of the document."""
-    content = {
-        "job_id": run.job_id,
-        "status": run.status,
-        "ended_at": run.doc.get("ended_at"),
-        "cause": run.record.get("cause"),
-        "attempts": len(run.attempts),
-    }
-    return (json.dumps(content, sort_keys=True) + "\n").encode()
 
 
 def _change(repo: Repo, job_id: str, edit: Callable[[Run], None]) -> Run:
@@ -266,85 +166,26 @@ def end_attempt(repo: Repo, job_id: str, outcome: Outcome, *, ended_at: str | No
         if run.is_terminal:
             return
         record = block_of(run.doc, "aexp_run")
-        result = _decide(record, outcome)
+        result = decide(record, outcome)
         now = ended_at or utc_now()
         attempt = run.attempts[-1] if run.attempts else {}
         if attempt.get("status") == RUNNING:
-            _close_attempt(attempt, outcome, result, now)
+            close_attempt(attempt, outcome, result, now)
         returns_to = result.status
         if returns_to == QUEUED and not run.queue.get("queued_at"):
             returns_to = str(attempt.get("from", CREATED))
         set_status(run, returns_to)
         run.queue.pop("proc", None)
         if result.status in (FAILED, STOPPED) or result.fault:
-            block_of(run.doc, "queue")["last_error"] = _last_error(result, now)
+            block_of(run.doc, "queue")["last_error"] = last_error(result, now)
         elif result.status == COMPLETE:
             run.queue.pop("last_error", None)
         if result.metrics is not None:
             record["metrics"] = result.metrics
         if run.is_terminal:
-            _close_record(run, record, result, now)
+            close_record(run, record, result, now)
 
     return _change(repo, job_id, edit)
-
-
-def _decide(record: dict[str, Any], outcome: Outcome) -> Outcome:
-    if outcome.status != COMPLETE and record.get("stop_requested_at"):
-        return outcome._replace(
-            status=STOPPED, cause="operator_stop", fault=False, message="stopped by aexp queue stop"
-        )
-    if outcome.fault:
-        record["faults"] = int(record.get("faults", 0)) + 1
-        cap = record.get("max_faults", MAX_FAULTS)
-        return outcome._replace(status=FAILED if record["faults"] >= cap else QUEUED)
-    if outcome.status == FAILED:
-        record["failures"] = int(record.get("failures", 0)) + 1
-        if record["failures"] <= record.get("retries", 0):
-            return outcome._replace(status=QUEUED)
-    return outcome
-
-
-def _close_attempt(attempt: dict[str, Any], reported: Outcome, outcome: Outcome, now: str) -> None:
-    to_be_retried = outcome.status == QUEUED and (reported.fault or reported.status == FAILED)
-    attempt["status"] = FAILED if to_be_retried else outcome.status
-    attempt["ended_at"] = now
-    wallclock = outcome.usage.get("wallclock_s")
-    attempt["wallclock_s"] = (
-        round(wallclock, 3)
-        if wallclock is not None
-        else round(max(0.0, epoch(now) - epoch(attempt.get("started_at"))), 3)
-    )
-    attempt["returncode"] = outcome.returncode
-    attempt["cause"] = outcome.cause
-    for key in ("max_rss_mb", "cpu_s"):
-        if key in outcome.usage:
-            attempt[key] = outcome.usage[key]
-    if outcome.message:
-        attempt["message"] = outcome.message
-    attempt.pop("interrupted", None)
-
-
-def _close_record(run: Run, record: dict[str, Any], outcome: Outcome, now: str) -> None:
-    run.doc["ended_at"] = now
-    since = record.get("attempts_before", 0)
-    spent = [attempt.get("wallclock_s") or 0.0 for attempt in run.attempts[since:]]
-    run.doc["wallclock_s"] = round(float(sum(spent)), 3)
-    record["cause"], record["returncode"] = outcome.cause, outcome.returncode
-    for key in ("stop_requested_at", "superseded", "promoted_at", "registered_machine"):
-        record.pop(key, None)
-
-
-def _last_error(outcome: Outcome, now: str) -> dict[str, Any]:
-    error: dict[str, Any] = {
-        "returncode": outcome.returncode,
-        "stderr_tail": outcome.tail or outcome.message,
-        "failed_at": now,
-    }
-    if outcome.cause:
-        error["cause"] = outcome.cause
-    if outcome.message:
-        error["message"] = outcome.message
-    return error
 
 
 def requeue(repo: Repo, job_id: str, *, tag: str | None = None, sequence: int | None = None) -> Run:
@@ -363,7 +204,7 @@ def requeue(repo: Repo, job_id: str, *, tag: str | None = None, sequence: int | 
             )
         record = block_of(run.doc, "aexp_run")
         if run.is_terminal:
-            record["superseded"] = load_ledger_entry(repo, job_id) or _entry_now(repo, run)
+            record["superseded"] = load_ledger_entry(repo, job_id) or entry_of(repo, run)
         for name in (SENTINEL, GATE):  # before the document: see docs/architecture.md
             remove(repo.run_file(job_id, name))
         for key in ("started_at", "ended_at", "wallclock_s", "heartbeat_at", "summary_metrics"):
@@ -392,14 +233,6 @@ def requeue(repo: Repo, job_id: str, *, tag: str | None = None, sequence: int | 
     return _change(repo, job_id, edit)
 
 
-def _entry_now(repo: Repo, run: Run) -> dict[str, Any]:
-    return project_to_ledger_entry(
-        run,
-        promoted_at=run.record.get("promoted_at") or run.doc.get("ended_at") or utc_now(),
-        registered_machine=run.record.get("registered_machine") or repo.machine_label,
-    )
-
-
 def abandon(repo: Repo, job_id: str, cause: str, message: str = "") -> Run:
     """Give up a run that has not started: a person's removal, or a parent that failed."""
 
@@ -410,7 +243,7 @@ def abandon(repo: Repo, job_id: str, cause: str, message: str = "") -> Run:
             )
         set_status(run, ABANDONED)
         record = block_of(run.doc, "aexp_run")
-        _close_record(run, record, Outcome(ABANDONED, cause=cause, message=message), utc_now())
+        close_record(run, record, Outcome(ABANDONED, cause=cause, message=message), utc_now())
         if message:
             record["message"] = message
 
@@ -423,8 +256,8 @@ def stop_unstarted(repo: Repo, job_id: str) -> Run:
     def edit(run: Run) -> None:
         set_status(run, STOPPED)
         outcome = Outcome(STOPPED, cause="operator_stop", message="stopped by aexp queue stop")
-        block_of(run.doc, "queue")["last_error"] = _last_error(outcome, utc_now())
-        _close_record(run, block_of(run.doc, "aexp_run"), outcome, utc_now())
+        block_of(run.doc, "queue")["last_error"] = last_error(outcome, utc_now())
+        close_record(run, block_of(run.doc, "aexp_run"), outcome, utc_now())
 
     return _change(repo, job_id, edit)
 
@@ -440,38 +273,10 @@ def set_terminal(repo: Repo, job_id: str, status: str, *, set_ended_at: bool = T
             record = block_of(run.doc, "aexp_run")
             before = run.doc.get("ended_at")
             spent = run.doc.get("wallclock_s")
-            _close_record(run, record, Outcome(status), utc_now())
+            close_record(run, record, Outcome(status), utc_now())
             if before is not None:
                 run.doc["ended_at"], run.doc["wallclock_s"] = before, spent
             if not set_ended_at and before is None:
                 del run.doc["ended_at"]
 
     return _change(repo, job_id, edit)
-
-
-def restore_outputs(repo: Repo, run: Run) -> bool:
-    """Make a terminal run's sentinel and ledger entry again if one is missing.
-
-    For a run that was queued again, its last ledger entry is put back: a cited entry stays
-    until a new record supersedes it.
-
-    Returns
-    -------
-    bool
-        Whether anything had to be made.
-    """
-    if not run.is_terminal:
-        superseded = run.record.get("superseded")
-        if isinstance(superseded, dict) and read_bytes(repo.ledger_path(run.job_id)) is None:
-            return write_entry(repo, superseded)
-        return False
-    has_sentinel = read_bytes(repo.run_file(run.job_id, SENTINEL)) == sentinel_bytes(run)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a corrupt entry counts as missing
-        if has_sentinel and load_ledger_entry(repo, run.job_id) is not None:
-            return False
-    with run_lock(repo, run.job_id):
-        fresh = read_run(repo, run.job_id)
-        if fresh.is_terminal:
-            publish(repo, fresh)
-    return True

@@ -1,0 +1,107 @@
+"""How an attempt ended, and what that makes of its run: edits of a document in memory."""
+
+from typing import Any, NamedTuple
+
+from aexp.model import COMPLETE, FAILED, QUEUED, STOPPED, Run, epoch
+
+MAX_FAULTS = 3
+
+
+class Outcome(NamedTuple):
+    """How one attempt ended.
+
+    Attributes
+    ----------
+    status : str
+        ``complete``, ``failed``, ``stopped``, or ``queued`` when the attempt decides nothing.
+    returncode : int or None
+        Exit code of the command, negative for a signal.
+    cause : str or None
+        ``oom``, ``timeout``, ``node_fail``, ``lost``, ``interrupted``, ``operator_stop``, …
+    fault : bool
+        Whether the infrastructure failed; counted against `MAX_FAULTS`.
+    message : str
+        What happened, for people.
+    tail : str
+        The end of the command's output.
+    usage : dict
+        ``max_rss_mb`` and ``cpu_s`` of the command.
+    metrics : dict or None
+        What the run wrote to its metrics file.
+    """
+
+    status: str
+    returncode: int | None = None
+    cause: str | None = None
+    fault: bool = False
+    message: str = ""
+    tail: str = ""
+    usage: dict[str, float] = {}  # noqa: RUF012  (never mutated)
+    metrics: dict[str, Any] | None = None
+
+
+def decide(record: dict[str, Any], outcome: Outcome) -> Outcome:
+    """Return what an outcome makes of the run, counting faults and failures in `record`.
+
+    A person's stop wins over everything but completion; a fault below the cap and a
+    failure with retries left bring the run back to ``queued``.
+    """
+    if outcome.status != COMPLETE and record.get("stop_requested_at"):
+        return outcome._replace(
+            status=STOPPED, cause="operator_stop", fault=False, message="stopped by aexp queue stop"
+        )
+    if outcome.fault:
+        record["faults"] = int(record.get("faults", 0)) + 1
+        cap = record.get("max_faults", MAX_FAULTS)
+        return outcome._replace(status=FAILED if record["faults"] >= cap else QUEUED)
+    if outcome.status == FAILED:
+        record["failures"] = int(record.get("failures", 0)) + 1
+        if record["failures"] <= record.get("retries", 0):
+            return outcome._replace(status=QUEUED)
+    return outcome
+
+
+def close_attempt(attempt: dict[str, Any], reported: Outcome, outcome: Outcome, now: str) -> None:
+    """Write the end of an attempt: what was reported, and what was decided."""
+    to_be_retried = outcome.status == QUEUED and (reported.fault or reported.status == FAILED)
+    attempt["status"] = FAILED if to_be_retried else outcome.status
+    attempt["ended_at"] = now
+    wallclock = outcome.usage.get("wallclock_s")
+    attempt["wallclock_s"] = (
+        round(wallclock, 3)
+        if wallclock is not None
+        else round(max(0.0, epoch(now) - epoch(attempt.get("started_at"))), 3)
+    )
+    attempt["returncode"] = outcome.returncode
+    attempt["cause"] = outcome.cause
+    for key in ("max_rss_mb", "cpu_s"):
+        if key in outcome.usage:
+            attempt[key] = outcome.usage[key]
+    if outcome.message:
+        attempt["message"] = outcome.message
+    attempt.pop("interrupted", None)
+
+
+def close_record(run: Run, record: dict[str, Any], outcome: Outcome, now: str) -> None:
+    """Write the end of a run: when, after how much time, why."""
+    run.doc["ended_at"] = now
+    since = record.get("attempts_before", 0)
+    spent = [attempt.get("wallclock_s") or 0.0 for attempt in run.attempts[since:]]
+    run.doc["wallclock_s"] = round(float(sum(spent)), 3)
+    record["cause"], record["returncode"] = outcome.cause, outcome.returncode
+    for key in ("stop_requested_at", "superseded", "promoted_at", "registered_machine"):
+        record.pop(key, None)
+
+
+def last_error(outcome: Outcome, now: str) -> dict[str, Any]:
+    """Return the queue block's description of an attempt that went wrong."""
+    error: dict[str, Any] = {
+        "returncode": outcome.returncode,
+        "stderr_tail": outcome.tail or outcome.message,
+        "failed_at": now,
+    }
+    if outcome.cause:
+        error["cause"] = outcome.cause
+    if outcome.message:
+        error["message"] = outcome.message
+    return error

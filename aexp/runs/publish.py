@@ -1,0 +1,115 @@
+"""What an ended run shows: its ledger entry and its sentinel, made from its document."""
+
+import json
+import warnings
+from typing import Any
+
+from aexp.errors import AexpError, LedgerWarning
+from aexp.files import read_bytes, write_atomic
+from aexp.ledger.entries import load_ledger_entry, write_entry
+from aexp.ledger.projection import project_to_ledger_entry
+from aexp.model import Run, short, utc_now
+from aexp.paths import SENTINEL, Repo
+from aexp.runs.document import block_of, run_lock, write_document
+from aexp.runs.store import read_run
+
+
+def publish(repo: Repo, run: Run) -> bool:
+    """Make a terminal run's ledger entry and sentinel say what its document says.
+
+    The run's lock must be held. A ledger that cannot be written is warned about, never an
+    error: the record is complete without it and the next reconcile repairs it.
+
+    Returns
+    -------
+    bool
+        Whether the ledger file was changed.
+    """
+    changed = False
+    try:
+        changed = promote_locked(repo, run)
+    except AexpError as error:
+        warnings.warn(
+            f"run {short(run.job_id)} is {run.status}, but its ledger entry was not written: "
+            f"{error.message}; mend that, then: aexp ledger backfill",
+            LedgerWarning,
+            stacklevel=3,
+        )
+    path = repo.run_file(run.job_id, SENTINEL)
+    data = sentinel_bytes(run)
+    if read_bytes(path) != data:
+        write_atomic(path, data)
+    return changed
+
+
+def promote_locked(repo: Repo, run: Run, machine_label: str | None = None) -> bool:
+    """Write the ledger entry of an ended run whose lock is held; False if nothing changed."""
+    record = block_of(run.doc, "aexp_run")
+    entry = entry_of(repo, run, machine_label)
+    machine = entry["registered_machine"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a corrupt entry is about to be replaced
+        existing = load_ledger_entry(repo, run.job_id)
+    if existing is not None and existing != entry and record.get("promoted_at"):
+        without = {key: value for key, value in existing.items() if key != "promoted_at"}
+        if without != {key: value for key, value in entry.items() if key != "promoted_at"}:
+            entry["promoted_at"] = utc_now()
+    if (record.get("promoted_at"), record.get("registered_machine")) != (
+        entry["promoted_at"],
+        machine,
+    ):
+        # First into the document: from it the entry can be made again, byte for byte.
+        record["promoted_at"], record["registered_machine"] = entry["promoted_at"], machine
+        write_document(repo, run)
+    return write_entry(repo, entry)
+
+
+def entry_of(repo: Repo, run: Run, machine_label: str | None = None) -> dict[str, Any]:
+    """Return the ledger entry that an ended run's document makes."""
+    return project_to_ledger_entry(
+        run,
+        promoted_at=run.record.get("promoted_at") or run.doc.get("ended_at") or utc_now(),
+        registered_machine=machine_label
+        or run.record.get("registered_machine")
+        or repo.machine_label,
+    )
+
+
+def sentinel_bytes(run: Run) -> bytes:
+    """Return the content of ``terminal.json``: a pure function of the document."""
+    content = {
+        "job_id": run.job_id,
+        "status": run.status,
+        "ended_at": run.doc.get("ended_at"),
+        "cause": run.record.get("cause"),
+        "attempts": len(run.attempts),
+    }
+    return (json.dumps(content, sort_keys=True) + "\n").encode()
+
+
+def restore_outputs(repo: Repo, run: Run) -> bool:
+    """Make a terminal run's sentinel and ledger entry again if one is missing.
+
+    For a run that was queued again, its last ledger entry is put back: a cited entry stays
+    until a new record supersedes it.
+
+    Returns
+    -------
+    bool
+        Whether anything had to be made.
+    """
+    if not run.is_terminal:
+        superseded = run.record.get("superseded")
+        if isinstance(superseded, dict) and read_bytes(repo.ledger_path(run.job_id)) is None:
+            return write_entry(repo, superseded)
+        return False
+    has_sentinel = read_bytes(repo.run_file(run.job_id, SENTINEL)) == sentinel_bytes(run)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a corrupt entry counts as missing
+        if has_sentinel and load_ledger_entry(repo, run.job_id) is not None:
+            return False
+    with run_lock(repo, run.job_id):
+        fresh = read_run(repo, run.job_id)
+        if fresh.is_terminal:
+            publish(repo, fresh)
+    return True
