@@ -94,6 +94,18 @@ class Research:
         runs = self.json("queue", "add", "--experiment", "E001", "--sweep", sweep, *more)["runs"]
         return [run["job_id"] for run in runs]
 
+    def one(self, sp: str = "seed=0", *more: str) -> str:
+        """Queue one configuration of E001 and return its id."""
+        arguments = ("queue", "add", "--experiment", "E001", "--sp", sp, *more)
+        return str(self.json(*arguments)["runs"][0]["job_id"])
+
+    def tree(self) -> dict[str, bytes | None]:
+        """Return every file of the repository with its content, to compare before and after."""
+        return {
+            str(path.relative_to(self.root)): path.read_bytes() if path.is_file() else None
+            for path in self.root.rglob("*")
+        }
+
     def snakemake(
         self,
         *arguments: str,
