@@ -25,7 +25,7 @@ VERBS = {
     "logs": ("aexp.cli.logs:logs", "Print a run's output."),
     "new-run": ("aexp.cli.runs:new_run", "Create a run without queueing it."),
     "ledger": ("aexp.cli.ledger:ledger", "Promote ended runs into the git-committed ledger."),
-    "reconcile": ("aexp.cli.execution:reconcile_store", "Repair what a crash left in the store."),
+    "reconcile": ("aexp.cli.reconcile:reconcile_store", "Repair what a crash left in the store."),
     "completion": ("aexp.cli.completion:completion", "Print the shell completion script."),
     "gate": ("aexp.cli.execution:gate", ""),
     "verdict": ("aexp.cli.execution:verdict", ""),

@@ -67,34 +67,3 @@ def verdict(session: str) -> None:
     from aexp.workflow.session import Session
 
     sys.exit(Session(Repo.installed(), session).verdict())
-
-
-@click.command("reconcile")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-def reconcile_store(as_json: bool) -> None:
-    """Repair what a crash left: dead owners, missing sentinels and ledger entries.
-
-    Snakemake sessions do this by themselves at their start and end.
-
-    \b
-    Example:
-      aexp reconcile
-    """
-    from aexp.cli.output import note, print_json
-    from aexp.runs.reconcile import reconcile
-
-    repairs = reconcile(Repo.installed())
-    if as_json:
-        print_json(repairs._asdict())
-    else:
-        for line in repairs.settled:
-            click.echo(f"settled    {line}")
-        for job_id in repairs.restored:
-            click.echo(f"restored   {job_id[:8]}")
-        for job_id in repairs.abandoned:
-            click.echo(f"abandoned  {job_id[:8]}: a parent did not complete")
-        if not any((repairs.settled, repairs.restored, repairs.abandoned, repairs.problems)):
-            click.echo("nothing to repair")
-    for line in repairs.problems:
-        note(f"problem: {line}")
-    sys.exit(1 if repairs.problems else 0)

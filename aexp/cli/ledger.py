@@ -27,8 +27,9 @@ def ledger() -> None:
 @ledger.command("promote")
 @click.argument("job_id", metavar="ID")
 @label_option
+@dry_run_option
 @json_option
-def promote(job_id: str, machine_label: str | None, as_json: bool) -> None:
+def promote(job_id: str, machine_label: str | None, dry_run: bool, as_json: bool) -> None:
     """Write one ended run's ledger entry; a file that says the same is not touched.
 
     \b
@@ -41,12 +42,13 @@ def promote(job_id: str, machine_label: str | None, as_json: bool) -> None:
     repo = Repo.installed()
     full_id = resolve_id(repo, job_id)
     label = check_machine_label(machine_label) if machine_label else None
-    changed = promote_run(repo, full_id, machine_label=label)
+    changed = promote_run(repo, full_id, machine_label=label, dry_run=dry_run)
     path = repo.relative(repo.ledger_path(full_id))
     if as_json:
         print_json({"job_id": full_id, "changed": changed, "path": path})
     else:
-        click.echo(f"{'wrote' if changed else 'unchanged'} {path}")
+        verb = "would write" if dry_run else "wrote"
+        click.echo(f"{verb if changed else 'unchanged'} {path}")
 
 
 @ledger.command("backfill")

@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from aexp import slurm
 from aexp.errors import (
@@ -13,16 +13,14 @@ from aexp.errors import (
     EXIT_OK,
     EXIT_TEMPFAIL,
     AexpError,
-    RunnerCommandMissing,
     StatusError,
 )
 from aexp.execution.gpus import Lease, lease
 from aexp.execution.outcome import classify, read_metrics, was_asked_to_end
+from aexp.execution.plan import Plan, plan_command
 from aexp.execution.process import Command, Finished, Output
-from aexp.execution.render import render_runner_command
 from aexp.execution.signals import SignalBox
 from aexp.files import remove
-from aexp.kb.experiments import load_experiment
 from aexp.model import COMPLETE, CREATED, QUEUED, RUNNING, TERMINAL_STATUSES, Run, short, utc_now
 from aexp.paths import METRICS, STATEPOINT, Repo, hostname
 from aexp.processes import signal_group, start_time
@@ -48,55 +46,6 @@ if TYPE_CHECKING:
 DEFAULT_GRACE_S = 20.0
 _LATE_SIGNAL_S = 1.0
 _WAIT_MAX_S = 2.0
-
-
-class Plan(NamedTuple):
-    """What one attempt executes.
-
-    Attributes
-    ----------
-    arguments : list of str
-        The shell and its script.
-    command : str
-        The rendered command, for the record.
-    """
-
-    arguments: list[str]
-    command: str
-
-
-def plan_command(repo: Repo, run: Run) -> Plan:
-    """Render the command that executes a run, from the experiment's file as it is now.
-
-    Raises
-    ------
-    RunnerCommandMissing
-        If neither the run nor its experiment names a command.
-    RunnerCommandError
-        If the run's values cannot be inserted safely.
-    """
-    override = run.queue.get("runner_command_override")
-    template = override if isinstance(override, str) and override else None
-    prelude = None
-    if run.experiment_id is not None:
-        try:
-            experiment = load_experiment(repo, run.experiment_id)
-            template = template or experiment.runner_command
-            prelude = experiment.prelude
-        except AexpError:
-            if template is None:
-                raise
-    if template is None:
-        raise RunnerCommandMissing(
-            f"run {short(run.job_id)} has no command: experiment {run.experiment_id} has no "
-            "runner_command",
-            "add runner_command to the experiment's frontmatter, or queue with --command",
-        )
-    command = render_runner_command(template, run.sp, run.job_id)
-    if prelude is None:
-        return Plan(["/bin/sh", "-c", command], command)
-    # The lines of a prelude must all succeed; the command then runs in the same shell.
-    return Plan(["bash", "-c", f"set -e\n{prelude}\nset +e\n{command}"], command)
 
 
 def run_queued(

@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING
 
 from aexp.errors import AexpError, StoreReadOnly
-from aexp.ledger.entries import list_ledger_job_ids
+from aexp.ledger.entries import list_ledger_job_ids, load_ledger_entry
 from aexp.model import short
 from aexp.paths import Repo
 from aexp.runs.document import run_lock
-from aexp.runs.publish import promote_locked
+from aexp.runs.publish import entry_of, promote_locked
 from aexp.runs.store import read_run, resolve_id, scan_runs
 
 if TYPE_CHECKING:
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from signac.job import Job
 
 
-def promote(repo: Repo, job_id: str, *, machine_label: str | None = None) -> bool:
-    """Write an ended run's ledger entry.
+def promote(
+    repo: Repo, job_id: str, *, machine_label: str | None = None, dry_run: bool = False
+) -> bool:
+    """Write an ended run's ledger entry; with `dry_run` only tell whether it would change.
 
     Returns
     -------
@@ -31,6 +33,9 @@ def promote(repo: Repo, job_id: str, *, machine_label: str | None = None) -> boo
     StoreReadOnly
         If the ledger cannot be written.
     """
+    if dry_run:
+        run = read_run(repo, job_id)
+        return load_ledger_entry(repo, job_id) != entry_of(repo, run, machine_label)
     with run_lock(repo, job_id):
         return promote_locked(repo, read_run(repo, job_id), machine_label)
 

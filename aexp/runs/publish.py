@@ -87,11 +87,20 @@ def sentinel_bytes(run: Run) -> bytes:
     return (json.dumps(content, sort_keys=True) + "\n").encode()
 
 
-def restore_outputs(repo: Repo, run: Run) -> bool:
+def restore_outputs(repo: Repo, run: Run, *, dry_run: bool = False) -> bool:
     """Make a terminal run's sentinel and ledger entry again if one is missing.
 
     For a run that was queued again, its last ledger entry is put back: a cited entry stays
     until a new record supersedes it.
+
+    Parameters
+    ----------
+    repo : Repo
+        The repository.
+    run : Run
+        The run, as it was read.
+    dry_run : bool, default False
+        Make nothing.
 
     Returns
     -------
@@ -101,13 +110,15 @@ def restore_outputs(repo: Repo, run: Run) -> bool:
     if not run.is_terminal:
         superseded = run.record.get("superseded")
         if isinstance(superseded, dict) and read_bytes(repo.ledger_path(run.job_id)) is None:
-            return write_entry(repo, superseded)
+            return dry_run or write_entry(repo, superseded)
         return False
     has_sentinel = read_bytes(repo.run_file(run.job_id, SENTINEL)) == sentinel_bytes(run)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a corrupt entry counts as missing
         if has_sentinel and load_ledger_entry(repo, run.job_id) is not None:
             return False
+    if dry_run:
+        return True
     with run_lock(repo, run.job_id):
         fresh = read_run(repo, run.job_id)
         if fresh.is_terminal:

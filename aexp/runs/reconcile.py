@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from aexp import slurm
 from aexp.errors import AexpError
+from aexp.files import remove
 from aexp.model import QUEUED, RUNNING, Run, short
 from aexp.paths import NEW_PREFIX, SENTINEL, Repo
+from aexp.runs.document import run_lock
 from aexp.runs.parents import failed_parent
 from aexp.runs.publish import restore_outputs
 from aexp.runs.settle import run_liveness, settle
@@ -39,67 +41,96 @@ class Repairs(NamedTuple):
     problems: list[str]
 
 
-def reconcile(repo: Repo) -> Repairs:
+def reconcile(repo: Repo, *, dry_run: bool = False) -> Repairs:
     """Repair everything that can be repaired without asking; one scan of the store.
 
     Runs left ``running`` by a dead owner become ``queued`` or ``failed``; sentinels and
     ledger entries that should exist are made again; queued runs whose parent ended
     otherwise than complete are abandoned.
+
+    Parameters
+    ----------
+    repo : Repo
+        An installed repository.
+    dry_run : bool, default False
+        Only find out what would be repaired.
     """
     repairs = Repairs([], [], [], [])
     runs = {run.job_id: run for run in scan_runs(repo)}
     states = slurm.JobStates()
     for run in list(runs.values()):
         try:
-            after = _repair(repo, run, states, repairs)
+            runs[run.job_id] = _repair(repo, run, states, repairs, dry_run)
         except AexpError as error:
             repairs.problems.append(f"{short(run.job_id)}: {error.message}")
-            continue
-        runs[run.job_id] = after
-    _abandon_orphaned_children(repo, runs, repairs)
-    _sweep_staging(repo)
+    _abandon_orphaned_children(repo, runs, repairs, dry_run)
+    if not dry_run:
+        _sweep_staging(repo)
     return repairs
 
 
-def _repair(repo: Repo, run: Run, states: slurm.JobStates, repairs: Repairs) -> Run:
+def _repair(repo: Repo, run: Run, states: slurm.JobStates, repairs: Repairs, dry_run: bool) -> Run:
     if run.status == RUNNING:
-        state = run_liveness(repo, run, states)
-        if state.state == slurm.DEAD:
-            settled = settle(repo, run)
-            if settled is not None and settled.status != RUNNING:
-                repairs.settled.append(f"{short(run.job_id)}: {state.reason}, now {settled.status}")
-                return settled
-        return run
+        return _settle_if_dead(repo, run, states, repairs, dry_run)
     if run.is_terminal or "superseded" in run.record:
-        if restore_outputs(repo, run):
+        if restore_outputs(repo, run, dry_run=dry_run):
             repairs.restored.append(run.job_id)
-    elif run.status == QUEUED:
+    elif run.status == QUEUED and not dry_run:
         _drop_stale_sentinel(repo, run)
     return run
+
+
+def _settle_if_dead(
+    repo: Repo, run: Run, states: slurm.JobStates, repairs: Repairs, dry_run: bool
+) -> Run:
+    state = run_liveness(repo, run, states)
+    if state.state != slurm.DEAD:
+        return run
+    if dry_run:
+        repairs.settled.append(f"{short(run.job_id)}: {state.reason}")
+        return run
+    settled = settle(repo, run)
+    if settled is None or settled.status == RUNNING:
+        return run
+    repairs.settled.append(f"{short(run.job_id)}: {state.reason}, now {settled.status}")
+    return settled
 
 
 def _drop_stale_sentinel(repo: Repo, run: Run) -> None:
     """Remove a sentinel that a queued run cannot have."""
     path = repo.run_file(run.job_id, SENTINEL)
-    if os.path.exists(path) and read_run(repo, run.job_id).status == QUEUED:
-        os.unlink(path)
+    if not os.path.exists(path):
+        return
+    with run_lock(repo, run.job_id):
+        if read_run(repo, run.job_id).status == QUEUED:
+            remove(path)
 
 
-def _abandon_orphaned_children(repo: Repo, runs: dict[str, Run], repairs: Repairs) -> None:
+def _abandon_orphaned_children(
+    repo: Repo, runs: dict[str, Run], repairs: Repairs, dry_run: bool
+) -> None:
+    """Give up queued runs whose parent ended otherwise than complete, and their children."""
     waiting = [run for run in runs.values() if run.status == QUEUED and run.after]
-    changed = True
-    while changed:
-        changed = False
-        for run in list(waiting):
-            parent = failed_parent(repo, run, runs)
-            if parent is None:
+    children: dict[str, list[Run]] = {}
+    for run in waiting:
+        for parent in run.after:
+            children.setdefault(parent, []).append(run)
+    lost = [(run, found) for run in waiting if (found := failed_parent(repo, run, runs))]
+    done: set[str] = set()
+    while lost:
+        run, parent = lost.pop()
+        if run.job_id in done:
+            continue
+        done.add(run.job_id)
+        repairs.abandoned.append(run.job_id)
+        if not dry_run:
+            reason = f"its parent {short(parent)} did not complete"
+            try:
+                abandon(repo, run.job_id, "parent_failed", reason)
+            except AexpError as error:
+                repairs.problems.append(f"{short(run.job_id)}: {error.message}")
                 continue
-            waiting.remove(run)
-            runs[run.job_id] = abandon(
-                repo, run.job_id, "parent_failed", f"its parent {short(parent)} did not complete"
-            )
-            repairs.abandoned.append(run.job_id)
-            changed = True
+        lost += [(child, run.job_id) for child in children.get(run.job_id, [])]
 
 
 def _sweep_staging(repo: Repo) -> None:
