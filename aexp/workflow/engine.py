@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from aexp.errors import AexpError, UsageError
 from aexp.model import COMPLETE, JOB_ID, Run, check_tag, short
 from aexp.paths import GATE, SENTINEL, Repo
-from aexp.queue.pending import BLOCKED, ELSEWHERE, UNKNOWN, Queue
+from aexp.queue.pending import BLOCKED, ELSEWHERE, IS_RUNNING, UNKNOWN, Queue
 from aexp.queue.resources import SNAKEMAKE_NAMES, at_attempt
 from aexp.runs.parents import parent_statuses
 from aexp.runs.select import RunFilter
@@ -85,7 +85,7 @@ class Engine:
         self.session.left_out = [
             f"{short(item.run.job_id)}: {item.why}"
             for item in queue.matching(self.filter)
-            if item.state in (BLOCKED, ELSEWHERE, UNKNOWN)
+            if item.state in (BLOCKED, ELSEWHERE, UNKNOWN, IS_RUNNING)
         ]
         self.session.filter = str(self.filter)
         return [self.sentinel(job_id) for job_id in ids]

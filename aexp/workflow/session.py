@@ -2,12 +2,13 @@
 
 import json
 import os
+import re
 import sys
 import time
 from typing import Any
 
 from aexp import slurm
-from aexp.errors import AexpError, CorruptFile
+from aexp.errors import AexpError, CorruptFile, StatusError, UsageError
 from aexp.files import read_object, remove, write_atomic
 from aexp.model import COMPLETE, Run, printable, section, short, utc_now
 from aexp.paths import Repo
@@ -15,8 +16,8 @@ from aexp.processes import host_identity, is_running, start_time
 from aexp.runs.reconcile import reconcile
 from aexp.runs.store import read_run
 
+_NAME = re.compile(r"[0-9]+-[0-9]+-[0-9a-f]{6}")
 _SHOWN = 50
-_KEEP_S = 30 * 24 * 3600.0
 
 
 class Session:
@@ -37,6 +38,8 @@ class Session:
     def __init__(self, repo: Repo, name: str | None = None) -> None:
         self.repo = repo
         self.name = name or f"{int(time.time())}-{os.getpid()}-{os.urandom(3).hex()}"
+        if not _NAME.fullmatch(self.name):
+            raise UsageError(f"{self.name!r} is not a session", "only the packaged rules call this")
         self.runs: list[str] = []
         self.left_out: list[str] = []
         self.filter = ""
@@ -122,7 +125,12 @@ class Session:
 
         The record remembers that this was said, so that it is said once.
         """
-        record = read_object(self.path) or {}
+        record = read_object(self.path)
+        if record is None:
+            raise StatusError(
+                "this Snakemake session has no record, so it cannot be said whether it is complete",
+                "call snakemake without --no-hooks, or see: aexp queue list --include-terminal",
+            )
         ids = [job_id for job_id in record.get("runs", []) if isinstance(job_id, str)]
         left_out = [str(line) for line in record.get("left_out", [])]
         if not ids:
