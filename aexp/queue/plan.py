@@ -193,9 +193,10 @@ class Adder:
         }
 
     def _classify(self, job_id: str, sp: dict[str, Any], pending: Mapping[str, str]) -> Planned:
+        twin = pending.get(_configuration_key(sp))
         if os.path.isdir(self.repo.run_dir(job_id)):
             run = read_run(self.repo, job_id)
-            if run.status == QUEUED:
+            if run.status == QUEUED and (run.tag == self.options.tag or twin is None):
                 tag = f" under tag {run.tag}" if run.tag else ""
                 return Planned(job_id, DUPLICATE, sp, f"queued already{tag}")
             if run.status == RUNNING:
@@ -204,8 +205,8 @@ class Adder:
                 return Planned(job_id, KEPT, sp, f"is {run.status}; kept")
             if run.is_terminal:
                 return Planned(job_id, AGAIN, sp, f"was {run.status}")
-            return Planned(job_id, NEW, sp, "was created before")
-        twin = pending.get(_configuration_key(sp))
+            if run.status != QUEUED:
+                return Planned(job_id, NEW, sp, "was created before")
         if twin is not None:
             return Planned(twin, DUPLICATE, sp, "queued already from another commit")
         return Planned(job_id, NEW, sp)
