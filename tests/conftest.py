@@ -1,5 +1,6 @@
 """A real research repository for every test: real git, real files, real processes."""
 
+import contextlib
 import json
 import os
 import signal
@@ -175,10 +176,8 @@ class Research:
         """End what the test started, and every command of its runs."""
         for process in self._started:
             if process.poll() is None:
-                try:
+                with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
                 process.wait()
             if process.stdout is not None:
                 process.stdout.close()
