@@ -10,6 +10,7 @@ from aexp.execution.render import render_runner_command
 from aexp.git import code_state, diff_summary, working_tree_patch
 from aexp.kb.conditions import Resolver
 from aexp.kb.experiments import Experiment, load_experiment
+from aexp.ledger.entries import load_ledger_entry
 from aexp.model import (
     COMPLETE,
     CREATED,
@@ -256,7 +257,7 @@ class Adder:
         ):
             if value is not None:
                 queue[key] = value
-        doc = {
+        doc: dict[str, Any] = {
             "aexp": run_link(
                 self.experiment.experiment_id,
                 hypothesis_id=self._base.get("hypothesis_id"),
@@ -267,6 +268,9 @@ class Adder:
             "queue": queue,
             "aexp_run": {"sequence": sequence, **self._settings},
         }
+        pulled = load_ledger_entry(self.repo, planned.job_id)
+        if pulled is not None:  # it has run elsewhere: its entry stays until a new one is made
+            doc["aexp_run"]["superseded"] = pulled
         if publish_run(self.repo, planned.job_id, planned.sp, doc):
             self._keep_patch(planned.job_id, patch)
             return planned

@@ -110,7 +110,7 @@ def restore_outputs(repo: Repo, run: Run, *, dry_run: bool = False) -> bool:
     if not run.is_terminal:
         superseded = run.record.get("superseded")
         if isinstance(superseded, dict) and read_bytes(repo.ledger_path(run.job_id)) is None:
-            return dry_run or write_entry(repo, superseded)
+            return dry_run or _put_back(repo, run, superseded)
         return False
     has_sentinel = read_bytes(repo.run_file(run.job_id, SENTINEL)) == sentinel_bytes(run)
     with warnings.catch_warnings():
@@ -123,4 +123,41 @@ def restore_outputs(repo: Repo, run: Run, *, dry_run: bool = False) -> bool:
         fresh = read_run(repo, run.job_id)
         if fresh.is_terminal:
             publish(repo, fresh)
+    return True
+
+
+def _put_back(repo: Repo, run: Run, entry: dict[str, Any]) -> bool:
+    try:
+        return write_entry(repo, entry)
+    except AexpError as error:
+        warnings.warn(
+            f"run {short(run.job_id)}: its last ledger entry cannot be put back: {error.message}",
+            LedgerWarning,
+            stacklevel=3,
+        )
+        return False
+
+
+def keep_entry(repo: Repo, run: Run) -> bool:
+    """Keep a queued run's present ledger entry in its document.
+
+    Snakemake deletes the file before it starts the run: from the document it can be made
+    again. The entry may have come from another machine, after this run was queued or before.
+
+    Returns
+    -------
+    bool
+        Whether the document did not have it yet.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a corrupt entry is no evidence
+        entry = load_ledger_entry(repo, run.job_id)
+    if entry is None or entry == run.record.get("superseded"):
+        return False
+    with run_lock(repo, run.job_id):
+        fresh = read_run(repo, run.job_id)
+        if fresh.is_terminal:
+            return False
+        block_of(fresh.doc, "aexp_run")["superseded"] = entry
+        write_document(repo, fresh)
     return True

@@ -12,7 +12,7 @@ from aexp.model import QUEUED, RUNNING, Run, short
 from aexp.paths import NEW_PREFIX, SENTINEL, Repo
 from aexp.runs.document import run_lock
 from aexp.runs.parents import failed_parent
-from aexp.runs.publish import restore_outputs
+from aexp.runs.publish import keep_entry, restore_outputs
 from aexp.runs.settle import run_liveness, settle
 from aexp.runs.status import abandon
 from aexp.runs.store import read_run, scan_runs
@@ -71,12 +71,13 @@ def reconcile(repo: Repo, *, dry_run: bool = False) -> Repairs:
 
 def _repair(repo: Repo, run: Run, states: slurm.JobStates, repairs: Repairs, dry_run: bool) -> Run:
     if run.status == RUNNING:
-        return _settle_if_dead(repo, run, states, repairs, dry_run)
-    if run.is_terminal or "superseded" in run.record:
-        if restore_outputs(repo, run, dry_run=dry_run):
-            repairs.restored.append(run.job_id)
-    elif run.status == QUEUED and not dry_run:
+        run = _settle_if_dead(repo, run, states, repairs, dry_run)
+    # A run that is queued again has no outputs of its own, but may have an earlier entry.
+    if restore_outputs(repo, run, dry_run=dry_run):
+        repairs.restored.append(run.job_id)
+    if run.status == QUEUED and not dry_run:
         _drop_stale_sentinel(repo, run)
+        keep_entry(repo, run)
     return run
 
 
