@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from aexp.errors import AexpError, UsageError
-from aexp.model import COMPLETE, JOB_ID, Run, check_tag, short
+from aexp.model import COMPLETE, JOB_ID, Run, check_experiment_id, check_tag, short
 from aexp.paths import GATE, SENTINEL, Repo
 from aexp.queue.pending import BLOCKED, ELSEWHERE, IS_RUNNING, UNKNOWN, Queue
 from aexp.queue.resources import SNAKEMAKE_NAMES, at_attempt
@@ -15,8 +15,6 @@ from aexp.runs.parents import parent_statuses
 from aexp.runs.select import RunFilter
 from aexp.runs.store import read_run
 from aexp.workflow.session import Session
-
-_CONFIG_KEYS = ("tag", "experiment", "adopt", "limit")
 
 
 class Wildcards(Protocol):
@@ -180,11 +178,24 @@ def _declared(run: Run) -> dict[str, Any]:
 
 
 def _filter(config: Mapping[str, Any]) -> RunFilter:
-    tag, experiment = config.get("tag"), config.get("experiment")
+    experiment, tag = _text(config, "experiment"), _text(config, "tag")
     return RunFilter(
-        experiment_id=str(experiment) if experiment is not None else None,
-        tag=check_tag(str(tag)) if tag is not None else None,
+        experiment_id=check_experiment_id(experiment) if experiment is not None else None,
+        tag=check_tag(tag) if tag is not None else None,
     )
+
+
+def _text(config: Mapping[str, Any], key: str) -> str | None:
+    """Return a value of ``--config`` as it was typed: Snakemake has made 1.1 of ``tag=1.10``."""
+    if key not in config:
+        return None
+    value = config[key]
+    if not isinstance(value, str):
+        typed = [word.partition("=")[2] for word in sys.argv if word.startswith(f"{key}=")]
+        value = typed[-1] if typed else value
+    if value is None or value == "":
+        raise UsageError(f"--config {key}= is empty", f"leave {key} out to run the whole queue")
+    return str(value)
 
 
 def _limit(config: Mapping[str, Any]) -> int | None:

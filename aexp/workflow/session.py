@@ -31,8 +31,8 @@ class Session:
         Ids that were due when the DAG was built.
     left_out : list of str
         Runs under the filter that are not due, and why.
-    filter : str
-        The filter in words.
+    filter : str or None
+        The filter in words; None when the target rule was not asked for.
     """
 
     def __init__(self, repo: Repo, name: str | None = None) -> None:
@@ -42,7 +42,7 @@ class Session:
             raise UsageError(f"{self.name!r} is not a session", "only the packaged rules call this")
         self.runs: list[str] = []
         self.left_out: list[str] = []
-        self.filter = ""
+        self.filter: str | None = None
 
     @property
     def path(self) -> str:
@@ -173,7 +173,7 @@ class Session:
         try:
             record = read_object(self.path) or {}
             self.repair()
-            if not record.get("said"):
+            if not record.get("said") and record.get("filter") is not None:
                 self.verdict()
         except AexpError as error:
             _say(error.message)
