@@ -1,5 +1,6 @@
 """Execute one run: the only code path, whoever calls it."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -134,8 +135,9 @@ class _Execution:
 
     def say(self, text: str) -> None:
         """Tell the caller what happens, beside the command's own output."""
-        sys.stderr.write(f"aexp: {short(self.job_id)}: {text}\n")
-        sys.stderr.flush()
+        with contextlib.suppress(OSError, ValueError):  # nobody listens any more: no matter
+            sys.stderr.write(f"aexp: {short(self.job_id)}: {text}\n")
+            sys.stderr.flush()
 
     def start(self, force: bool) -> int:
         """Bring the run to an end, or say why it cannot be brought there now."""
