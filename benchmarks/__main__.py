@@ -1,0 +1,62 @@
+"""``python -m benchmarks [names...] [--quick] [--json FILE]``."""
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import adding, backfill, engine, large, listing, startup, wrapper
+from benchmarks.place import Place
+from benchmarks.report import Row, as_json, table
+
+GROUPS = {
+    "startup": startup.run,
+    "add": adding.run,
+    "list": listing.run,
+    "wrapper": wrapper.run,
+    "engine": engine.run,
+    "backfill": backfill.run,
+    "large": large.run,
+}
+
+
+def main() -> int:
+    """Run the chosen groups, print one table, and say whether a bound is broken."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(GROUPS))
+    parser.add_argument("--quick", action="store_true", help="small sizes: does it all work?")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows as JSON")
+    given = parser.parse_args()
+    unknown = set(given.names) - set(GROUPS)
+    if unknown:
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}; one of {', '.join(GROUPS)}")
+    build = Path(__file__).resolve().parent.parent / "build" / "bench"
+    build.mkdir(parents=True, exist_ok=True)
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(dir=build, prefix="scratch-") as scratch:
+        place = Place(build, Path(scratch), given.quick)
+        for name in given.names or GROUPS:
+            began = time.monotonic()
+            print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
+            rows += GROUPS[name](place)
+            print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
+    about = {
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "date": time.strftime("%Y-%m-%d"),
+        "quick": given.quick,
+    }
+    print(table(rows))
+    if given.json:
+        given.json.write_text(as_json(rows, about) + "\n")
+    broken = [row.what for row in rows if row.ok is False]
+    for what in broken:
+        print(f"broken: {what}", file=sys.stderr)
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

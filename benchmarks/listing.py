@@ -1,0 +1,32 @@
+"""The verbs that read the whole store, against reading the same files in plain Python."""
+
+from benchmarks import store
+from benchmarks.place import Place
+from benchmarks.report import Row, compare
+from benchmarks.timing import Case, interleaved
+
+
+def run(place: Place) -> list[Row]:
+    """Measure the listings and the question of the Snakefile."""
+    count = place.size(10_000, 1_000)
+    repo = store.repository(place.folder("list"), place.aexp)
+    store.fill(repo, count)
+    workspace = repo / ".runs" / "workspace"
+    cases = {
+        "floor": Case(lambda: place.floor("read_runs", workspace), repo),
+        "queue list": Case(lambda: [place.aexp, "queue", "list"], repo),
+        "list-runs": Case(lambda: [place.aexp, "list-runs"], repo),
+        "due runs for the Snakefile": Case(lambda: place.floor("due", str(count)), repo),
+    }
+    if place.peer:
+        cases["peer"] = Case(lambda: [str(place.peer), "queue", "list"], repo)
+    costs = interleaved(cases, place.size(7, 5))
+    rows = [
+        compare(f"{name}, {count:,} runs", costs[name], "read the files", costs["floor"], "<= 4")
+        for name in ("queue list", "list-runs", "due runs for the Snakefile")
+    ]
+    if place.peer:
+        rows.append(
+            compare(f"queue list, {count:,} runs", costs["queue list"], "the peer", costs["peer"])
+        )
+    return rows

@@ -1,0 +1,85 @@
+"""Where a benchmark works: a scratch folder, the commands it compares, how much it does."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+FLOORS = Path(__file__).parent / "floors"
+PEER = "agentic-experiments==0.6.1"
+
+
+class Place:
+    """Scratch folder and commands of one run of the benchmarks.
+
+    Parameters
+    ----------
+    build : Path
+        Git-ignored folder that keeps the peer's environment between calls.
+    scratch : Path
+        Folder for stores, removed when the benchmarks end.
+    quick : bool
+        Small sizes, few rounds: whether everything works, not how fast it is.
+    """
+
+    def __init__(self, build: Path, scratch: Path, quick: bool) -> None:
+        self.build = build
+        self.scratch = scratch
+        self.quick = quick
+        self.python = sys.executable
+        self._serial = 0
+
+    @cached_property
+    def aexp(self) -> str:
+        """Our console script, beside this interpreter."""
+        return self.script("aexp")
+
+    @cached_property
+    def snakemake(self) -> str:
+        """Snakemake, beside this interpreter."""
+        return self.script("snakemake")
+
+    def script(self, name: str) -> str:
+        """Return a console script of this interpreter's environment."""
+        path = Path(sys.executable).parent / name
+        if not path.exists():
+            raise RuntimeError(f"{name} is not installed beside {sys.executable}")
+        return str(path)
+
+    def floor(self, name: str, *arguments: str | Path) -> list[str]:
+        """Return the command of one of the plain programs in ``floors/``."""
+        return [self.python, str(FLOORS / f"{name}.py"), *map(str, arguments)]
+
+    def folder(self, name: str) -> Path:
+        """Return a name for a new folder in the scratch folder."""
+        self._serial += 1
+        return self.scratch / f"{self._serial}-{name}"
+
+    def size(self, full: int, quick: int) -> int:
+        """Return how many runs to use."""
+        return quick if self.quick else full
+
+    @cached_property
+    def peer(self) -> str | None:
+        """The peer's console script in an environment of its own; None when it cannot be had."""
+        home = self.build / "peer"
+        script = home / "bin" / "aexp"
+        stamp = home / PEER
+        if not stamp.exists():
+            print(f"installing {PEER} into {home} ...", file=sys.stderr)
+            try:
+                _run([sys.executable, "-m", "venv", "--clear", str(home)])
+                pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+                _run([*pip, "--retries", "1", "--timeout", "15", PEER])
+                stamp.touch()
+            except (OSError, subprocess.CalledProcessError) as error:
+                print(f"the peer cannot be installed ({error}); the rest goes on", file=sys.stderr)
+                return None
+        return str(script)
+
+
+def _run(command: Sequence[str]) -> None:
+    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    subprocess.run(command, check=True, env=environment, capture_output=True)

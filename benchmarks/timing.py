@@ -1,0 +1,89 @@
+"""Measure commands: CPU seconds, wall seconds, peak memory; several at a time, interleaved."""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Cost(NamedTuple):
+    """What one command cost: CPU of all its processes, wall, the largest one's memory."""
+
+    cpu_s: float
+    wall_s: float
+    rss_mb: float
+
+    def __add__(self, other: "Cost") -> "Cost":  # type: ignore[override]
+        return Cost(
+            self.cpu_s + other.cpu_s,
+            self.wall_s + other.wall_s,
+            max(self.rss_mb, other.rss_mb),
+        )
+
+
+class Case(NamedTuple):
+    """A command to measure.
+
+    Attributes
+    ----------
+    arguments : callable
+        Called before each round, outside the measured time: returns the command to run,
+        and makes ready what it needs.
+    cwd : callable or Path
+        Where to run it, asked after `arguments`.
+    """
+
+    arguments: Callable[[], Sequence[str]]
+    cwd: Path
+    expect: int = 0
+
+
+def measure(
+    arguments: Sequence[str], cwd: Path, *, expect: int = 0, stdin: str | None = None
+) -> Cost:
+    """Run a command to its end and say what it cost; an unexpected exit code is an error."""
+    with tempfile.TemporaryFile() as output:
+        began = time.perf_counter()
+        source = subprocess.PIPE if stdin is not None else subprocess.DEVNULL
+        process = subprocess.Popen(
+            list(arguments), cwd=cwd, stdin=source, stdout=output, stderr=subprocess.STDOUT
+        )
+        if process.stdin is not None:
+            process.stdin.write(stdin.encode())
+            process.stdin.close()
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != expect:
+            output.seek(0)
+            text = output.read()[-2000:].decode(errors="replace")
+            raise RuntimeError(
+                f"{' '.join(arguments)[:300]} exited with {process.returncode}:\n{text}"
+            )
+    unit = 1024.0 if sys.platform != "darwin" else 1024.0 * 1024.0
+    return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / unit)
+
+
+def interleaved(cases: dict[str, Case], rounds: int) -> dict[str, Cost]:
+    """Run every case once per round and return each one's medians (of memory, the highest)."""
+    found: dict[str, list[Cost]] = {name: [] for name in cases}
+    for number in range(rounds):
+        order = list(cases) if number % 2 == 0 else list(reversed(cases))
+        for name in order:
+            case = cases[name]
+            found[name].append(measure(case.arguments(), case.cwd, expect=case.expect))
+    return {name: median(costs) for name, costs in found.items()}
+
+
+def median(costs: Sequence[Cost]) -> Cost:
+    """Return the medians of CPU and wall, and the highest memory."""
+    return Cost(
+        statistics.median(cost.cpu_s for cost in costs),
+        statistics.median(cost.wall_s for cost in costs),
+        max(cost.rss_mb for cost in costs),
+    )
