@@ -6,9 +6,9 @@ import os
 from typing import Any, NamedTuple
 
 from aexp import slurm
-from aexp.errors import CorruptFile, StatusError
+from aexp.errors import AexpError, CorruptFile, StatusError
 from aexp.files import create_exclusive, read_object, remove, temporary_name
-from aexp.model import short, utc_now
+from aexp.model import Run, short, utc_now
 from aexp.paths import CLAIM, HEARTBEAT, Repo
 from aexp.processes import (
     end_processes,
@@ -98,7 +98,6 @@ def _owner(content: dict[str, Any], path: str) -> Owner:
         return Owner(**content)
     except TypeError as error:
         job_id = os.path.basename(os.path.dirname(path))
-        job_id = os.path.basename(os.path.dirname(path))
         raise CorruptFile(
             f"{path} is not a claim: {error}",
             f"if nothing executes this run: aexp queue release {short(job_id)}",
@@ -171,16 +170,47 @@ def _take_from(repo: Repo, job_id: str, owner: Owner) -> None:
     path = repo.run_file(job_id, CLAIM)
     aside = temporary_name(path)
     with run_lock(repo, job_id):
+        # Under the lock only its owner, who is dead, could remove or replace this claim.
+        if not _is_claimed_by(path, owner.nonce):
+            return
         try:
             os.rename(path, aside)
         except OSError:
             return
-        taken = read_object(aside)
-        if taken is not None and taken.get("nonce") != owner.nonce:
-            # Another process took over in between: its claim is good, put it back.
+        if not _is_claimed_by(aside, owner.nonce):
+            # A file system without working locks: the claim is another process's, put it back.
             with contextlib.suppress(FileExistsError):
                 os.link(aside, path)
         remove(aside)
+
+
+def _is_claimed_by(path: str, nonce: str) -> bool:
+    try:
+        content = read_object(path)
+    except CorruptFile:
+        return False
+    return content is not None and content.get("nonce") == nonce
+
+
+def drop_dead(repo: Repo, job_id: str, states: slurm.JobStates | None = None) -> None:
+    """Remove the claim that a dead owner has left on a run that is not running."""
+    if not os.path.exists(repo.run_file(job_id, CLAIM)):
+        return
+    with contextlib.suppress(CorruptFile):
+        owner = read_owner(repo, job_id)
+        if owner is not None and liveness(owner, states).state == slurm.DEAD:
+            _take_from(repo, job_id, owner)
+
+
+def drop_spent(repo: Repo, run: Run) -> None:
+    """Remove the claim of an ended run's last attempt; the run's lock must be held.
+
+    Its owner has recorded the end and may have died, on any host, before giving it up.
+    """
+    nonce = run.attempts[-1].get("claim") if run.attempts else None
+    path = repo.run_file(run.job_id, CLAIM)
+    if isinstance(nonce, str) and _is_claimed_by(path, nonce):
+        remove(path)
 
 
 def end_orphans(owner: Owner) -> int:
@@ -197,20 +227,15 @@ def end_orphans(owner: Owner) -> int:
 def release(repo: Repo, claim: Claim) -> None:
     """Give up a claim; nothing happens when it has passed to somebody else."""
     path = repo.run_file(claim.job_id, CLAIM)
-    with contextlib.suppress(CorruptFile):
-        content = read_object(path)
-        if content is not None and content.get("nonce") == claim.owner.nonce:
+    with contextlib.suppress(AexpError), run_lock(repo, claim.job_id):
+        if _is_claimed_by(path, claim.owner.nonce):
             remove(path)
             remove(repo.run_file(claim.job_id, HEARTBEAT))
 
 
 def still_held(repo: Repo, claim: Claim) -> bool:
     """Return whether a claim is still this process's own."""
-    try:
-        content = read_object(repo.run_file(claim.job_id, CLAIM))
-    except CorruptFile:
-        return False
-    return content is not None and content.get("nonce") == claim.owner.nonce
+    return _is_claimed_by(repo.run_file(claim.job_id, CLAIM), claim.owner.nonce)
 
 
 def drop_claim(repo: Repo, job_id: str) -> Owner | None:
@@ -232,6 +257,7 @@ def drop_claim(repo: Repo, job_id: str) -> Owner | None:
                 f"end it with: aexp queue stop {short(job_id)}",
             )
         end_orphans(owner)
-    remove(repo.run_file(job_id, CLAIM))
-    remove(repo.run_file(job_id, HEARTBEAT))
+    with run_lock(repo, job_id):
+        remove(repo.run_file(job_id, CLAIM))
+        remove(repo.run_file(job_id, HEARTBEAT))
     return owner

@@ -10,6 +10,7 @@ from aexp.errors import AexpError
 from aexp.files import remove
 from aexp.model import QUEUED, RUNNING, Run, short
 from aexp.paths import NEW_PREFIX, SENTINEL, Repo
+from aexp.runs import claims
 from aexp.runs.document import run_lock
 from aexp.runs.parents import failed_parent
 from aexp.runs.publish import keep_entry, restore_outputs
@@ -78,6 +79,8 @@ def _repair(repo: Repo, run: Run, states: slurm.JobStates, repairs: Repairs, dry
     if run.status == QUEUED and not dry_run:
         _drop_stale_sentinel(repo, run)
         keep_entry(repo, run)
+    if run.status != RUNNING and not dry_run:
+        claims.drop_dead(repo, run.job_id, states)
     return run
 
 

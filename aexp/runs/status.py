@@ -26,7 +26,7 @@ from aexp.model import (
     utc_now,
 )
 from aexp.paths import GATE, SENTINEL, Repo
-from aexp.runs.claims import Claim
+from aexp.runs.claims import Claim, drop_spent
 from aexp.runs.document import block_of, edit_document, run_lock, write_document
 from aexp.runs.outcome import Outcome, close_attempt, close_record, decide, last_error
 from aexp.runs.publish import entry_of, publish
@@ -103,6 +103,7 @@ def begin_attempt(
         run.doc["heartbeat_at"] = now
         record = block_of(run.doc, "aexp_run")
         record["aexp_version"] = __version__
+        record.pop("metrics", None)  # of an attempt that failed
         record["store"] = {"id": repo.store_id, "machine": repo.machine_label}
         attempt: dict[str, Any] = {
             "attempt": _next_attempt(run),
@@ -205,6 +206,7 @@ def requeue(repo: Repo, job_id: str, *, tag: str | None = None, sequence: int | 
         record = block_of(run.doc, "aexp_run")
         if run.is_terminal:
             record["superseded"] = load_ledger_entry(repo, job_id) or entry_of(repo, run)
+            drop_spent(repo, run)
         for name in (SENTINEL, GATE):  # before the document: see docs/architecture.md
             remove(repo.run_file(job_id, name))
         for key in ("started_at", "ended_at", "wallclock_s", "heartbeat_at", "summary_metrics"):
