@@ -196,7 +196,7 @@ JobCompLoc=$LAB/log/jobcomp.log
 $acct
 DefMemPerCPU=1000
 $nodes
-PartitionName=short   Nodes=ALL Default=YES MaxTime=10:00 DefaultTime=2:00 PriorityTier=10 PreemptMode=OFF
+PartitionName=short   Nodes=ALL Default=YES MaxTime=1:00:00 DefaultTime=2:00 PriorityTier=10 PreemptMode=OFF
 PartitionName=long    Nodes=ALL MaxTime=2-00:00:00 DefaultTime=60:00 PriorityTier=10 PreemptMode=OFF
 PartitionName=scavenge Nodes=ALL MaxTime=1:00:00 DefaultTime=10:00 PriorityTier=1 PreemptMode=REQUEUE
 CONF
