@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from aexp.errors import AexpError, StatusError
+from aexp.errors import AexpError, CorruptFile, StatusError
 from aexp.model import (
     ABANDONED,
     CREATED,
@@ -137,8 +137,12 @@ def release_run(repo: Repo, job_id: str, *, dry_run: bool = False) -> Change:
         If the owner is known to live, or nobody executes the run.
     """
     run = read_run(repo, job_id)
-    owner = claims.read_owner(repo, job_id)
-    if owner is None and run.status != RUNNING:
+    try:
+        owner = claims.read_owner(repo, job_id)
+        claimed = owner is not None
+    except CorruptFile:
+        owner, claimed = None, True
+    if not claimed and run.status != RUNNING:
         raise StatusError(
             f"run {short(job_id)} is {run.status} and nobody claims it", "there is nothing to do"
         )

@@ -145,7 +145,7 @@ class Queue:
         try:
             owner = claims.read_owner(self.repo, run.job_id)
         except CorruptFile as error:
-            return Pending(run, UNKNOWN, error.message)
+            return Pending(run, UNKNOWN, f"{error.message}; {error.hint}")
         if owner is None:
             return Pending(run, READY, "")
         state = claims.liveness(owner, self._states)

@@ -89,19 +89,26 @@ def read_owner(repo: Repo, job_id: str) -> Owner | None:
         If the claim file cannot be understood.
     """
     path = repo.run_file(job_id, CLAIM)
-    content = read_object(path)
-    return None if content is None else _owner(content, path)
+    try:
+        content = read_object(path)
+        return None if content is None else _owner(content, path)
+    except CorruptFile as error:
+        hint = f"if nothing executes this run: aexp queue release {short(job_id)}"
+        raise CorruptFile(error.message, hint) from None
 
 
 def _owner(content: dict[str, Any], path: str) -> Owner:
     try:
-        return Owner(**content)
+        owner = Owner(**content)
     except TypeError as error:
-        job_id = os.path.basename(os.path.dirname(path))
-        raise CorruptFile(
-            f"{path} is not a claim: {error}",
-            f"if nothing executes this run: aexp queue release {short(job_id)}",
-        ) from None
+        raise CorruptFile(f"{path} is not a claim: {error}") from None
+    texts = (owner.nonce, owner.host, owner.machine_id, owner.boot_id, owner.pid_namespace)
+    numbers = (owner.pid, owner.slurm_restart)
+    if not all(isinstance(text, str) for text in texts) or not all(
+        isinstance(number, int) for number in numbers
+    ):
+        raise CorruptFile(f"{path} is not a claim: a field is of another type")
+    return owner
 
 
 def liveness(owner: Owner, states: slurm.JobStates | None = None) -> Liveness:
