@@ -14,7 +14,7 @@ def completion(shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    from aexp.cli import cli
+    from aexp.cli.commands import cli
 
     kind = get_completion_class(shell)
     assert kind is not None

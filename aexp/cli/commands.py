@@ -1,0 +1,54 @@
+"""The parser of the command line: every verb, imported when it is called."""
+
+import click
+
+from aexp.cli.group import LazyGroup
+from aexp.version import __version__
+
+VERBS = {
+    "install": (
+        "aexp.cli.install:install",
+        "Set this repository up: run store, workflow, profiles.",
+    ),
+    "queue": ("aexp.cli.queue:queue", "Add, list, run, stop, retry and remove queued runs."),
+    "run": ("aexp.cli.workflow:run", "Execute the queue with Snakemake."),
+    "run-queued": ("aexp.cli.execution:run_queued", "Execute one queued run."),
+    "status": ("aexp.cli.status:status", "Count runs per experiment and status."),
+    "list-runs": ("aexp.cli.runs:list_runs", "List runs, with their metrics."),
+    "show-run": ("aexp.cli.runs:show_run", "Show one run: configuration, attempts, error, log."),
+    "logs": ("aexp.cli.logs:logs", "Print a run's output."),
+    "new-run": ("aexp.cli.runs:new_run", "Create a run without queueing it."),
+    "ledger": ("aexp.cli.ledger:ledger", "Promote ended runs into the git-committed ledger."),
+    "reconcile": ("aexp.cli.reconcile:reconcile_store", "Repair what a crash left in the store."),
+    "completion": ("aexp.cli.completion:completion", "Print the shell completion script."),
+    "gate": ("aexp.cli.execution:gate", ""),
+    "verdict": ("aexp.cli.execution:verdict", ""),
+}
+HIDDEN = frozenset({"gate", "verdict"})
+
+
+@click.group(
+    cls=LazyGroup,
+    verbs=VERBS,
+    hidden_verbs=HIDDEN,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Begin: aexp install, then write kb/research/experiments/E001-name.md, then "
+    "aexp queue add --experiment E001 --sweep seed=0..3, then snakemake --cores 4.",
+)
+@click.version_option(__version__, prog_name="aexp")
+def cli() -> None:
+    """Queue experiments, execute them with Snakemake, keep a ledger that git can check."""
+
+
+def run() -> int:
+    """Parse the command line, call the verb, and return the exit code."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Exit as request:
+        return request.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    return code if isinstance(code, int) else 0
