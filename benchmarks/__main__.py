@@ -1,6 +1,7 @@
 """``python -m benchmarks [names...] [--quick] [--json FILE]``."""
 
 import argparse
+import compileall
 import os
 import platform
 import sys
@@ -8,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import aexp
 from benchmarks import adding, backfill, engine, large, listing, startup, wrapper
 from benchmarks.place import Place
 from benchmarks.report import Row, as_json, table
@@ -35,6 +37,7 @@ def main() -> int:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}; one of {', '.join(GROUPS)}")
     build = Path(__file__).resolve().parent.parent / "build" / "bench"
     build.mkdir(parents=True, exist_ok=True)
+    compileall.compile_dir(str(Path(aexp.__file__).parent), quiet=2)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(dir=build, prefix="scratch-") as scratch:
         place = Place(build, Path(scratch), given.quick)

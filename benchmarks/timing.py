@@ -10,6 +10,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+_NOT_OURS = ("AEXP_", "SLURM_", "SNAKEMAKE_")
+
+
+def environment() -> dict[str, str]:
+    """Return the environment in which everything is measured: as an ordinary user has it."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
+        and not name.startswith(_NOT_OURS)
+    }
+
 
 class Cost(NamedTuple):
     """What one command cost: CPU of all its processes, wall, the largest one's memory."""
@@ -51,7 +63,12 @@ def measure(
         began = time.perf_counter()
         source = subprocess.PIPE if stdin is not None else subprocess.DEVNULL
         process = subprocess.Popen(
-            list(arguments), cwd=cwd, stdin=source, stdout=output, stderr=subprocess.STDOUT
+            list(arguments),
+            cwd=cwd,
+            env=environment(),
+            stdin=source,
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
         if process.stdin is not None:
             process.stdin.write(stdin.encode())
@@ -70,7 +87,12 @@ def measure(
 
 
 def interleaved(cases: dict[str, Case], rounds: int) -> dict[str, Cost]:
-    """Run every case once per round and return each one's medians (of memory, the highest)."""
+    """Run every case once per round and return each one's medians (of memory, the highest).
+
+    A first round, whose costs are forgotten, warms the caches.
+    """
+    for case in cases.values():
+        measure(case.arguments(), case.cwd, expect=case.expect)
     found: dict[str, list[Cost]] = {name: [] for name in cases}
     for number in range(rounds):
         order = list(cases) if number % 2 == 0 else list(reversed(cases))

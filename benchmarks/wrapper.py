@@ -14,14 +14,14 @@ def run(place: Place) -> list[Row]:
     """Measure one run at a time, each a fresh one."""
     rounds = place.size(25, 7)
     ours = store.repository(place.folder("wrapper"), place.aexp)
-    ids = store.fill(ours, rounds + 1)
+    ids = store.fill(ours, rounds + 2)
     cases = {
         "floor": Case(lambda: place.floor("shell"), ours),
         "ours": _case(ours, [place.python, "-P", "-m", "aexp"], iter(ids[1:])),
     }
     if place.peer:
         theirs = store.repository(place.folder("peer-wrapper"), place.peer)
-        cases["peer"] = _case(theirs, [place.peer], iter(store.fill(theirs, rounds)))
+        cases["peer"] = _case(theirs, [place.peer], iter(store.fill(theirs, rounds + 1)))
     costs = interleaved(cases, rounds)
     what = "run-queued around true"
     rows = [compare(what, costs["ours"], "python running sh -c true", costs["floor"])]
