@@ -30,7 +30,7 @@ from aexp.runs.claims import Claim, Held
 from aexp.runs.outcome import Outcome
 from aexp.runs.parents import parent_statuses
 from aexp.runs.publish import restore_outputs
-from aexp.runs.settle import settle_dead_attempt
+from aexp.runs.settle import check_unclaimed, settle_dead_attempt
 from aexp.runs.status import (
     abandon,
     begin_attempt,
@@ -205,6 +205,8 @@ class _Execution:
         try:
             run = read_run(self.repo, self.job_id)
             if run.status == RUNNING:
+                if before is None:
+                    check_unclaimed(self.repo, run, adopt=self.adopt)
                 reason = "its owner has ended without a word"
                 run = settle_dead_attempt(self.repo, self.job_id, reason, before)
                 self.say(f"{reason}; now {run.status}")
@@ -228,7 +230,7 @@ class _Execution:
     def _attempt(self, claim: Claim) -> tuple[Run, bool]:
         """Execute the command once; the second value says whether to do so again at once."""
         run = read_intact_run(self.repo, self.job_id)
-        plan = plan_command(self.repo, run)
+        plan = plan_command(self.repo, run, remember=True)
         number = max((attempt.get("attempt", 0) for attempt in run.attempts), default=0) + 1
         log = self.repo.log_path(self.job_id, number)
         gpus = _count(run.record.get("resources"))

@@ -14,7 +14,7 @@ from aexp.runs import claims
 from aexp.runs.claims import Claim
 from aexp.runs.heartbeat import beat, interval_s
 from aexp.runs.outcome import Outcome
-from aexp.runs.settle import settle_dead_attempt
+from aexp.runs.settle import check_unclaimed, settle_dead_attempt
 from aexp.runs.status import begin_attempt, end_attempt
 from aexp.runs.store import read_run
 
@@ -95,6 +95,8 @@ def _claim(repo: Repo, job_id: str) -> Claim:
 
 def _settle(repo: Repo, claim: Claim, run: Run, owner: claims.Owner | None) -> None:
     try:
+        if owner is None:
+            check_unclaimed(repo, run)
         settled = settle_dead_attempt(repo, run.job_id, "its owner has ended", owner)
         if settled.is_terminal:
             raise StatusError(

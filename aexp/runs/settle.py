@@ -1,8 +1,8 @@
 """Runs left ``running``: is anybody executing them, and what becomes of them if not."""
 
 from aexp import slurm
-from aexp.errors import CorruptFile
-from aexp.model import FAILED, QUEUED, RUNNING, Run, section
+from aexp.errors import CorruptFile, StatusError
+from aexp.model import FAILED, QUEUED, RUNNING, Run, section, short
 from aexp.paths import Repo, hostname
 from aexp.processes import is_running
 from aexp.runs import claims
@@ -38,6 +38,22 @@ def _unclaimed_liveness(repo: Repo, run: Run) -> Liveness:
             return Liveness(slurm.ALIVE, f"process {pid} on {host} is running")
         return Liveness(slurm.DEAD, f"process {pid} on {host} has ended")
     return Liveness(slurm.UNKNOWN, f"nothing says what executes it (host {host or 'unknown'})")
+
+
+def check_unclaimed(repo: Repo, run: Run, *, adopt: bool = False) -> None:
+    """Refuse a running run that nobody claims here, unless its owner is known to be dead.
+
+    Raises
+    ------
+    StatusError
+        Saying who may execute it.
+    """
+    state = _unclaimed_liveness(repo, run)
+    if state.state == slurm.ALIVE or (state.state == slurm.UNKNOWN and not adopt):
+        raise StatusError(
+            f"run {short(run.job_id)} may be executing now: {state.reason}",
+            f"if it is dead: aexp queue release {short(run.job_id)}, or pass --adopt",
+        )
 
 
 def settle_dead_attempt(repo: Repo, job_id: str, reason: str, owner: Owner | None) -> Run:
