@@ -124,15 +124,14 @@ class Queue:
         if state.state == slurm.ALIVE:
             return Pending(run, IS_RUNNING, state.reason)
         if state.state == slurm.DEAD or self._adopt:
-            return Pending(run, DEAD_OWNER, state.reason)
+            return self._elsewhere(run) or Pending(run, DEAD_OWNER, state.reason)
         hint = f"if it is dead: aexp queue release {short(run.job_id)}"
         return Pending(run, UNKNOWN, f"{state.reason}; {hint}")
 
     def _queued(self, run: Run) -> Pending:
-        if run.job_id in self._ledger:
-            machine = done_elsewhere(self.repo, run)
-            if machine is not None:
-                return Pending(run, ELSEWHERE, f"done on {machine}, see its ledger entry")
+        elsewhere = self._elsewhere(run)
+        if elsewhere is not None:
+            return elsewhere
         if run.after:
             waiting = self._parents_state(run)
             if waiting is not None:
@@ -140,6 +139,12 @@ class Queue:
         if os.path.exists(self.repo.run_file(run.job_id, CLAIM)):
             return self._claimed(run)
         return Pending(run, READY, "")
+
+    def _elsewhere(self, run: Run) -> Pending | None:
+        machine = done_elsewhere(self.repo, run) if run.job_id in self._ledger else None
+        if machine is None:
+            return None
+        return Pending(run, ELSEWHERE, f"done on {machine}, see its ledger entry")
 
     def _claimed(self, run: Run) -> Pending:
         try:

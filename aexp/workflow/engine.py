@@ -36,14 +36,13 @@ class Engine:
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        self.repo = Repo.installed()
-        if os.path.realpath(os.getcwd()) != os.path.realpath(self.repo.root):
-            raise UsageError(
-                f"Snakemake works in {os.getcwd()}, the repository is {self.repo.root}",
-                f"call it there: cd {shlex.quote(self.repo.root)}",
-            )
-        self.filter = _filter(config)
-        self._limit = _limit(config)
+        try:
+            self.repo = _repository()
+            self.filter = _filter(config)
+            self._limit = _limit(config)
+        except AexpError as error:
+            # Snakemake prints the message alone, so the hint becomes part of it.
+            raise type(error)(f"{error.message}; {error.hint}") from None
         self._adopt = str(config.get("adopt", "")).lower() in ("1", "true", "yes")
         self.session = Session(self.repo)
         self._rank: dict[str, int] = {}
@@ -175,6 +174,16 @@ class Engine:
 def _declared(run: Run) -> dict[str, Any]:
     value = run.record.get("resources")
     return value if isinstance(value, dict) else {}
+
+
+def _repository() -> Repo:
+    repo = Repo.installed()
+    if os.path.realpath(os.getcwd()) != os.path.realpath(repo.root):
+        raise UsageError(
+            f"Snakemake works in {os.getcwd()}, the repository is {repo.root}",
+            f"call it there: cd {shlex.quote(repo.root)}",
+        )
+    return repo
 
 
 def _filter(config: Mapping[str, Any]) -> RunFilter:
