@@ -1,7 +1,6 @@
 """What Slurm says about its jobs, asked through its own commands."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterable
 
@@ -50,6 +49,8 @@ def restart_count() -> int:
 
 def available() -> bool:
     """Return whether Slurm's commands are on this machine."""
+    import shutil  # costs more than all that a run without Slurm needs of this module
+
     return shutil.which("squeue") is not None
 
 

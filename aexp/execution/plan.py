@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from aexp.errors import AexpError, RunnerCommandMissing
 from aexp.execution.render import render_runner_command
-from aexp.kb.experiments import load_experiment
+from aexp.kb.runner import load_runner
 from aexp.model import Run, short
 from aexp.paths import Repo
 
@@ -24,8 +24,17 @@ class Plan(NamedTuple):
     command: str
 
 
-def plan_command(repo: Repo, run: Run) -> Plan:
+def plan_command(repo: Repo, run: Run, *, remember: bool = False) -> Plan:
     """Render the command that executes a run, from the experiment's file as it is now.
+
+    Parameters
+    ----------
+    repo : Repo
+        The repository.
+    run : Run
+        The run.
+    remember : bool, default False
+        Whether what was read from the experiment may be cached (see `load_runner`).
 
     Raises
     ------
@@ -39,9 +48,9 @@ def plan_command(repo: Repo, run: Run) -> Plan:
     prelude = None
     if run.experiment_id is not None:
         try:
-            experiment = load_experiment(repo, run.experiment_id)
-            template = template or experiment.runner_command
-            prelude = experiment.prelude
+            runner = load_runner(repo, run.experiment_id, remember=remember)
+            template = template or runner.command
+            prelude = runner.prelude
         except AexpError:
             if template is None:
                 raise

@@ -15,9 +15,14 @@ from aexp.paths import DOCUMENT, STATEPOINT, Repo
 
 def compute_job_id(sp: dict[str, Any]) -> str:
     """Return signac's id of a state point: the MD5 of its JSON with sorted keys."""
-    from hashlib import md5
+    try:
+        # hashlib would load OpenSSL, for every run that is executed.
+        from _md5 import md5  # type: ignore[import-not-found]
+    except ImportError:
+        from hashlib import md5
 
-    return md5(json.dumps(sp, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
+    digest = md5(json.dumps(sp, sort_keys=True).encode(), usedforsecurity=False)
+    return str(digest.hexdigest())
 
 
 def run_ids(repo: Repo) -> list[str]:
