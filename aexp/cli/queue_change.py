@@ -120,7 +120,8 @@ def retry(
         runs = changes.select_for(repo, ids, chosen, frozenset(STATUSES))
     else:
         runs = changes.retriable(repo, chosen, statuses)
-    _report(changes.retry_runs(repo, runs, dry_run=dry_run), chosen, as_json, dry_run)
+    shown = chosen._replace(status="failed" if failed else status)
+    _report(changes.retry_runs(repo, runs, dry_run=dry_run), shown, as_json, dry_run)
 
 
 @click.command("stop")

@@ -39,7 +39,8 @@ def select_for(
 ) -> list[Run]:
     """Return the runs named by id, or else all under a filter with one of the statuses."""
     if ids:
-        return [read_run(repo, resolve_id(repo, job_id)) for job_id in dict.fromkeys(ids)]
+        full_ids = dict.fromkeys(resolve_id(repo, job_id) for job_id in ids)
+        return [read_run(repo, job_id) for job_id in full_ids]
     found = [run for run in scan_status(repo, statuses) if run.queue and chosen.matches(run)]
     return sorted(found, key=lambda run: run.order)
 

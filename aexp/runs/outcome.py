@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from aexp.model import COMPLETE, FAILED, QUEUED, STOPPED, Run, epoch
+from aexp.model import FAILED, QUEUED, STOPPED, Run, epoch
 
 MAX_FAULTS = 3
 
@@ -43,10 +43,11 @@ class Outcome(NamedTuple):
 def decide(record: dict[str, Any], outcome: Outcome) -> Outcome:
     """Return what an outcome makes of the run, counting faults and failures in `record`.
 
-    A person's stop wins over everything but completion; a fault below the cap and a
+    A person's stop wins over everything; a fault below the cap and a
     failure with retries left bring the run back to ``queued``.
     """
-    if outcome.status != COMPLETE and record.get("stop_requested_at"):
+    # Also with exit code 0: a command that ends well on SIGTERM has not done its work.
+    if record.get("stop_requested_at"):
         return outcome._replace(
             status=STOPPED, cause="operator_stop", fault=False, message="stopped by aexp queue stop"
         )
