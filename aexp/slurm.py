@@ -12,6 +12,8 @@ ALIVE = "alive"
 DEAD = "dead"
 UNKNOWN = "unknown"
 
+_START_VARIABLE = "AEXP_SLURM_START"
+
 _RUNNING_STATES = frozenset(
     {
         "RUNNING",
@@ -41,10 +43,27 @@ def allocation() -> str | None:
 
 def restart_count() -> int:
     """Return how often Slurm has requeued the job this process runs in."""
+    count = os.environ.get("SLURM_RESTART_COUNT")
+    if count is None:
+        of, _, count = os.environ.get(_START_VARIABLE, "").partition(":")
+        if not of or of != allocation():
+            return 0
     try:
-        return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+        return int(count)
     except ValueError:
         return 0
+
+
+def remember_start() -> None:
+    """Put the restart count where the processes that this one starts will find it.
+
+    Snakemake's Slurm executor removes ``SLURM_RESTART_COUNT`` between a job's script and
+    the job step that executes the run. Without it a claim would name the wrong start of
+    the job, and everybody else would take its living owner for dead.
+    """
+    job_id = allocation()
+    if job_id is not None:
+        os.environ[_START_VARIABLE] = f"{job_id}:{restart_count()}"
 
 
 def available() -> bool:
@@ -140,21 +159,35 @@ class JobStates:
 _COLUMNS = "JobID:20,State:20,RestartCnt:12"
 
 
-def end_cause(slurm_job_id: str) -> tuple[str | None, bool]:
-    """Return why Slurm ended a job, as far as its controller still knows.
+def end_cause(slurm_job_id: str, restart: int) -> tuple[str | None, bool]:
+    """Return why Slurm ended one start of a job, as far as its controller still knows.
+
+    Parameters
+    ----------
+    slurm_job_id : str
+        The raw job id.
+    restart : int
+        Slurm's restart count of that start.
 
     Returns
     -------
     cause : str or None
-        ``timeout``, ``oom`` or ``node_fail`` when Slurm names such an end.
+        ``timeout``, ``oom`` or ``node_fail`` when Slurm names such an end; ``requeued``
+        when the job has started again since, or is about to.
     interrupted : bool
         True for a cancelled, preempted or requeued job: an end that counts as nothing.
     """
     answer = _ask("scontrol", "-o", "show", "job", slurm_job_id)
     if answer is None or answer[0] != 0:
         return None, False
-    fields = dict(word.partition("=")[::2] for word in answer[1].split() if "=" in word)
+    fields: dict[str, str] = {}
+    for word in answer[1].split():
+        name, equals, value = word.partition("=")
+        if equals:
+            fields.setdefault(name, value)  # a later one may be part of a command or a comment
     state = fields.get("JobState", "")
+    if fields.get("Restarts", "").isdigit() and int(fields["Restarts"]) > restart:
+        return "requeued", True
     if state == "COMPLETING" and fields.get("Reason") == "TimeLimit":
         return "timeout", False
     if state == "FAILED" and fields.get("ExitCode", "").endswith(":9"):

@@ -48,8 +48,10 @@ def classify(finished: Finished, metrics: dict[str, Any] | None) -> Outcome:
 
 def _interrupted(finished: Finished) -> Outcome:
     allocation = slurm.allocation()
-    cause = slurm.end_cause(allocation)[0] if allocation else None
-    if cause is not None:
+    cause, cancelled = (
+        slurm.end_cause(allocation, slurm.restart_count()) if allocation else (None, False)
+    )
+    if cause is not None and not cancelled:
         message = f"Slurm ended the job: {cause}"
         return Outcome(
             FAILED, finished.returncode, cause, True, message, finished.tail, finished.usage

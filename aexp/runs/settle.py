@@ -68,8 +68,14 @@ def settle_dead_attempt(repo: Repo, job_id: str, reason: str, owner: Owner | Non
     last = run.attempts[-1] if run.attempts else {}
     cause: str | None = None
     interrupted = bool(last.get("interrupted"))
-    if owner is not None and owner.slurm_job_id and not interrupted:
-        cause, interrupted = slurm.end_cause(owner.slurm_job_id)
+    if owner is not None and owner.slurm_job_id:
+        cause, cancelled = slurm.end_cause(owner.slurm_job_id, owner.slurm_restart)
+        if cause == "requeued" and not interrupted:
+            cause = "node_fail"  # any other requeue is announced by a signal
+        elif cause != "timeout":  # a time limit is announced by a signal too, and counts
+            interrupted = interrupted or cancelled
+        else:
+            interrupted = False
     if interrupted:
         outcome = Outcome(QUEUED, cause="interrupted", message=reason)
     else:

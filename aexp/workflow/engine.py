@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from aexp import slurm
 from aexp.errors import AexpError, UsageError
 from aexp.model import COMPLETE, JOB_ID, Run, check_experiment_id, check_tag, short
 from aexp.paths import GATE, SENTINEL, Repo
@@ -44,6 +45,7 @@ class Engine:
             # Snakemake prints the message alone, so the hint becomes part of it.
             raise type(error)(f"{error.message}; {error.hint}") from None
         self._adopt = str(config.get("adopt", "")).lower() in ("1", "true", "yes")
+        slurm.remember_start()
         self.session = Session(self.repo)
         self._rank: dict[str, int] = {}
         self._documents: dict[tuple[str, int], Run] = {}
