@@ -60,16 +60,16 @@ def run(
         command += ["--cores", cores or "1"]
     if dry_run:
         command.append("--dry-run")
-    config = []
+    further, config = _split_config(snakemake_arguments)
     if experiment is not None:
         config.append("experiment=" + check_experiment_id(experiment))
     if tag is not None:
-        config.append("tag=" + _yaml_text(check_tag(tag)))
+        config.append("tag=" + check_tag(tag))
     if limit is not None:
         config.append(f"limit={limit}")
     if adopt:
         config.append("adopt=true")
-    command += list(snakemake_arguments)
+    command += further
     if config:
         command += ["--config", *config]
     sys.stdout.flush()
@@ -80,11 +80,20 @@ def run(
         raise EngineFailed(f"Snakemake cannot be started: {error.strerror}", None) from error
 
 
-def _yaml_text(value: str) -> str:
-    """Quote a value so that Snakemake's YAML reading of ``--config`` keeps it as text."""
-    import json
-
-    return json.dumps(value)
+def _split_config(arguments: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Take what ``--config`` says out of Snakemake's arguments: it may be given only once."""
+    others: list[str] = []
+    config: list[str] = []
+    inside = False
+    for word in arguments:
+        if word.startswith("--config="):
+            config.append(word.removeprefix("--config="))
+        elif word.startswith("-"):
+            inside = word in ("--config", "-C")
+            others += [] if inside else [word]
+        else:
+            (config if inside else others).append(word)
+    return others, config
 
 
 def _packaged_profile() -> str:

@@ -59,7 +59,12 @@ class Engine:
     @property
     def run_options(self) -> str:
         """Options of ``run-queued`` in this session."""
-        return "--engine --adopt" if self._adopt else "--engine"
+        options = ["--engine"]
+        if _is_submitted():
+            options.append("--remote")
+        if self._adopt:
+            options.append("--adopt")
+        return " ".join(options)
 
     def sentinel(self, job_id: str) -> str:
         """Return the path of a run's sentinel, relative to the repository."""
@@ -131,7 +136,7 @@ class Engine:
 
     def _concerned(self) -> list[Run]:
         """Return the runs of this process: one on a compute node, the whole queue in main."""
-        if "--target-jobs" not in sys.argv:
+        if not _is_submitted():
             return [item.run for item in self._queue().matching(RunFilter())]
         ids = {job_id for word in sys.argv for job_id in JOB_ID.findall(word)}
         return [run for job_id in sorted(ids) if (run := self._known(job_id)) is not None]
@@ -152,25 +157,32 @@ class Engine:
             own = self._resources(wildcards.job_id, attempt).get(name)
             if own is not None:
                 return own
-            if default is None:
-                return 0 if name.endswith("_mb") else None
-            return default.evaluate(
-                wildcards, input=input, threads=threads, attempt=attempt, rulename="run_job"
-            ).value
+            fallback = None
+            if default is not None:
+                fallback = default.evaluate(
+                    wildcards, input=input, threads=threads, attempt=attempt, rulename="run_job"
+                ).value
+            # Snakemake has no "not given" for sizes; for everything else None is that.
+            return 0 if fallback is None and name.endswith("_mb") else fallback
 
         return value
 
     def _resources(self, job_id: str, attempt: int) -> dict[str, Any]:
         run = self._document(job_id, attempt)
-        declared = _declared(run)
-        since = run.record.get("attempts_before", 0)
-        return at_attempt(declared, len(run.attempts) - int(since) + 1)
+        # An interruption is no reason to ask for more: only failures and faults count.
+        counted = [run.record.get(key, 0) for key in ("failures", "faults")]
+        return at_attempt(_declared(run), 1 + sum(n for n in counted if isinstance(n, int)))
 
     def _document(self, job_id: str, attempt: int) -> Run:
         found = self._documents.get((job_id, attempt))
         if found is None:
             found = self._documents[job_id, attempt] = read_run(self.repo, job_id)
         return found
+
+
+def _is_submitted() -> bool:
+    """Return whether this is a job's own Snakemake process, not the main one."""
+    return "--target-jobs" in sys.argv
 
 
 def _declared(run: Run) -> dict[str, Any]:
@@ -200,10 +212,8 @@ def _text(config: Mapping[str, Any], key: str) -> str | None:
     """Return a value of ``--config`` as it was typed: Snakemake has made 1.1 of ``tag=1.10``."""
     if key not in config:
         return None
-    value = config[key]
-    if not isinstance(value, str):
-        typed = [word.partition("=")[2] for word in sys.argv if word.startswith(f"{key}=")]
-        value = typed[-1] if typed else value
+    typed = [word.partition("=")[2] for word in sys.argv if word.startswith(f"{key}=")]
+    value = typed[-1].strip("'\"") if typed else config[key]  # Snakemake strips quotes, too
     if value is None or value == "":
         raise UsageError(f"--config {key}= is empty", f"leave {key} out to run the whole queue")
     return str(value)
