@@ -8,7 +8,7 @@ from aexp.errors import AexpError, LedgerWarning
 from aexp.files import read_bytes, write_atomic
 from aexp.ledger.entries import load_ledger_entry, write_entry
 from aexp.ledger.projection import project_to_ledger_entry
-from aexp.model import Run, short, utc_now
+from aexp.model import Run, epoch, short, utc_now
 from aexp.paths import SENTINEL, Repo
 from aexp.runs.document import block_of, run_lock, write_document
 from aexp.runs.store import read_run
@@ -87,8 +87,19 @@ def sentinel_bytes(run: Run) -> bytes:
     return (json.dumps(content, sort_keys=True) + "\n").encode()
 
 
+def is_stale(repo: Repo, run: Run, entry: dict[str, Any]) -> bool:
+    """Return whether a ledger entry says something older than the run's document.
+
+    So after a ledger that could not be written, or an old entry that git has brought back.
+    An entry that this store has never promoted, or a later one of another machine, is not.
+    """
+    if not run.record.get("promoted_at") or entry == entry_of(repo, run):
+        return False
+    return epoch(entry.get("ended_at")) <= epoch(run.doc.get("ended_at"))
+
+
 def restore_outputs(repo: Repo, run: Run, *, dry_run: bool = False) -> bool:
-    """Make a terminal run's sentinel and ledger entry again if one is missing.
+    """Make a terminal run's sentinel and ledger entry again if one is missing or stale.
 
     For a run that was queued again, its last ledger entry is put back: a cited entry stays
     until a new record supersedes it.
@@ -115,7 +126,8 @@ def restore_outputs(repo: Repo, run: Run, *, dry_run: bool = False) -> bool:
     has_sentinel = read_bytes(repo.run_file(run.job_id, SENTINEL)) == sentinel_bytes(run)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a corrupt entry counts as missing
-        if has_sentinel and load_ledger_entry(repo, run.job_id) is not None:
+        entry = load_ledger_entry(repo, run.job_id)
+        if has_sentinel and entry is not None and not is_stale(repo, run, entry):
             return False
     if dry_run:
         return True
