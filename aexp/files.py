@@ -1,5 +1,6 @@
 """The one place that writes files: atomically, durably, one name per writer."""
 
+import errno
 import fcntl
 import json
 import os
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LOCK_TIMEOUT_S = 60.0
+_STALE_TRIES = 3
 _serial = 0
 
 
@@ -26,7 +28,8 @@ def temporary_name(path: "str | Path") -> str:
     return os.path.join(folder, f".{name}.{unique}.tmp")
 
 
-def _write_new(path: str, data: bytes) -> None:
+def write_new(path: str, data: bytes) -> None:
+    """Write a file that must not exist yet, whole and to the disk."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     try:
         view = memoryview(data)
@@ -56,10 +59,10 @@ def write_atomic(path: "str | Path", data: bytes) -> None:
     temporary = temporary_name(target)
     try:
         try:
-            _write_new(temporary, data)
+            write_new(temporary, data)
         except FileNotFoundError:
             os.makedirs(os.path.dirname(target), exist_ok=True)
-            _write_new(temporary, data)
+            write_new(temporary, data)
         os.replace(temporary, target)
     except OSError as error:
         remove(temporary)
@@ -83,8 +86,8 @@ def create_exclusive(path: "str | Path", data: bytes) -> bool:
     target = os.fspath(path)
     temporary = temporary_name(target)
     try:
-        _write_new(temporary, data)
-        os.link(temporary, target)
+        write_new(temporary, data)
+        _link(temporary, target, data)
         return True
     except FileExistsError:
         return False
@@ -105,6 +108,16 @@ def create_exclusive(path: "str | Path", data: bytes) -> bool:
         remove(temporary)
 
 
+def _link(temporary: str, target: str, data: bytes) -> None:
+    """Give a finished file its name; without hard links, create the name and fill it."""
+    try:
+        os.link(temporary, target)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        write_new(target, data)
+
+
 def remove(path: "str | Path") -> bool:
     """Remove a file; False when it was not there or cannot be removed."""
     try:
@@ -116,17 +129,18 @@ def remove(path: "str | Path") -> bool:
 
 def read_bytes(path: "str | Path") -> bytes | None:
     """Return a file's content, or None when it does not exist."""
-    for _ in range(3):
+    for attempt in range(1, _STALE_TRIES + 1):
         try:
             with open(path, "rb") as file:
                 return file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            if error.errno != 116:  # ESTALE: NFS gave us a handle of a replaced file
+            # ESTALE: NFS gave us a handle of a file that has been replaced since.
+            if error.errno != errno.ESTALE or attempt == _STALE_TRIES:
                 raise CorruptFile(
                     f"cannot read {path}: {error.strerror or error}",
-                    "check the file's permissions",
+                    "check the file's permissions, and the file system",
                 ) from error
     return None
 

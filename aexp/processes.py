@@ -130,11 +130,14 @@ def signal_group(pgid: int, number: int) -> bool:
         return False
 
 
-def end_processes(pids: list[int], *, wait_s: float = 5.0) -> None:
-    """Kill processes and wait until they are gone."""
+def end_processes(pids: list[int], *, wait_s: float = 5.0) -> bool:
+    """Kill processes and wait until they are gone; False when one is not."""
     for pid in pids:
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
     deadline = time.monotonic() + wait_s
-    while time.monotonic() < deadline and any(start_time(pid) is not None for pid in pids):
+    while any(start_time(pid) is not None for pid in pids):
+        if time.monotonic() > deadline:
+            return False
         time.sleep(0.01)
+    return True

@@ -66,6 +66,11 @@ def remember_start() -> None:
         os.environ[_START_VARIABLE] = f"{job_id}:{restart_count()}"
 
 
+def cluster() -> str | None:
+    """Return the name of the cluster this process runs in, None outside of a job."""
+    return os.environ.get("SLURM_CLUSTER_NAME") or None
+
+
 def available() -> bool:
     """Return whether Slurm's commands are on this machine."""
     import shutil  # costs more than all that a run without Slurm needs of this module
@@ -95,8 +100,9 @@ class JobStates:
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, int] | None] = {}
         self._listed = False
+        self._cluster: str | None = None
 
-    def of(self, slurm_job_id: str, restart: int) -> tuple[str, str]:
+    def of(self, slurm_job_id: str, restart: int, cluster: str | None = None) -> tuple[str, str]:
         """Return whether the given start of a Slurm job still runs, and why we think so.
 
         Parameters
@@ -105,6 +111,9 @@ class JobStates:
             The raw job id (an array task has one of its own).
         restart : int
             Slurm's restart count when the owner started.
+        cluster : str, optional
+            The cluster the job belongs to, where several share a file system: job numbers
+            mean nothing on another one.
 
         Returns
         -------
@@ -113,6 +122,8 @@ class JobStates:
         """
         if not slurm_job_id.isdigit():
             return UNKNOWN, f"{slurm_job_id!r} is not a Slurm job id"
+        if cluster is not None and cluster != self._this_cluster():
+            return UNKNOWN, f"Slurm job {slurm_job_id} belongs to cluster {cluster}"
         if not self._listed:
             self._list_own()
         if slurm_job_id not in self._known:
@@ -128,6 +139,11 @@ class JobStates:
         if state in _RUNNING_STATES:
             return ALIVE, f"Slurm job {slurm_job_id} is {state}"
         return DEAD, f"Slurm job {slurm_job_id} is {state}"
+
+    def _this_cluster(self) -> str | None:
+        if self._cluster is None:
+            self._cluster = cluster() or _configured_cluster() or ""
+        return self._cluster
 
     def _list_own(self) -> None:
         self._listed = True
@@ -154,6 +170,17 @@ class JobStates:
             fields = line.split()
             if len(fields) == 3 and fields[2].isdigit():
                 self._known[fields[0]] = (fields[1], int(fields[2]))
+
+
+def _configured_cluster() -> str | None:
+    answer = _ask("scontrol", "show", "config")
+    if answer is None or answer[0] != 0:
+        return None
+    for line in answer[1].splitlines():
+        name, _, value = line.partition("=")
+        if name.strip() == "ClusterName":
+            return value.strip()
+    return None
 
 
 _COLUMNS = "JobID:20,State:20,RestartCnt:12"

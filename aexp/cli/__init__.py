@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from aexp.errors import EXIT_INTERNAL, AexpError
 
-_FLAGS = frozenset({"--engine", "--adopt", "--force"})
+_FLAGS = frozenset({"--engine", "--remote", "--adopt", "--force"})
 
 
 def main() -> NoReturn:
@@ -46,6 +46,7 @@ def _run(arguments: Sequence[str]) -> int:
         return run_queued(
             ids[0],
             engine="--engine" in flags,
+            remote="--remote" in flags,
             adopt="--adopt" in flags,
             force="--force" in flags,
         )

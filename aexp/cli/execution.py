@@ -12,10 +12,17 @@ from aexp.paths import Repo
 @click.option("--force", is_flag=True, help="Run it again although it has ended.")
 @click.option("--dry-run", "-n", is_flag=True, help="Print the command; execute nothing.")
 @click.option("--engine", is_flag=True, help="Exit 0 for every recorded end (for Snakemake).")
+@click.option("--remote", is_flag=True, hidden=True, help="Inside a job that Snakemake submitted.")
 @click.option("--adopt", is_flag=True, help="Take over although the owner may be alive.")
 @click.option("--wait/--no-wait", default=None, help="Wait for another process that executes it.")
 def run_queued(
-    job_id: str, force: bool, dry_run: bool, engine: bool, adopt: bool, wait: bool | None
+    job_id: str,
+    force: bool,
+    dry_run: bool,
+    engine: bool,
+    remote: bool,
+    adopt: bool,
+    wait: bool | None,
 ) -> None:
     """Execute one queued run: claim it, run its command, record how it ended.
 
@@ -35,6 +42,7 @@ def run_queued(
             force=force,
             dry_run=dry_run,
             engine=engine,
+            remote=remote,
             adopt=adopt,
             wait=wait,
         )

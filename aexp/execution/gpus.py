@@ -74,8 +74,9 @@ def lease(
 ) -> Iterator[Lease]:
     """Hold `count` devices of this machine for the block, waiting until they are free.
 
-    Inside a Slurm allocation Slurm has chosen the devices already; on a machine without
-    any GPU the run goes on without.
+    Inside a Slurm allocation the devices are those that Slurm has given to it, shared
+    between the runs that it executes at once; on a machine without any GPU the run goes on
+    without.
 
     Raises
     ------
@@ -83,7 +84,7 @@ def lease(
         If the machine has some GPUs, but fewer than `count`.
     """
     held = Lease()
-    pool = devices() if count > 0 and slurm.allocation() is None else []
+    pool = _pool(count)
     if pool and count > len(pool):
         raise UsageError(
             f"the run asks for {count} GPUs and this machine has {len(pool)}",
@@ -105,15 +106,25 @@ def lease(
         held.close()
 
 
-def _take(held: Lease, pool: list[str], count: int) -> bool:
-    import tempfile  # only runs that ask for devices pay for it
+def _pool(count: int) -> list[str]:
+    if count == 0:
+        return []
+    if slurm.allocation() is None:
+        return devices()
+    given = devices() if os.environ.get("CUDA_VISIBLE_DEVICES") else []
+    return given if len(given) > count else []  # all of them belong to this run
 
-    folder = os.path.join(tempfile.gettempdir(), f"aexp-gpus-{os.getuid()}")
+
+def _take(held: Lease, pool: list[str], count: int) -> bool:
+    # Not $TMPDIR: two shells with different ones must not share a device.
+    folder = f"/tmp/aexp-gpus-{os.getuid()}"
     os.makedirs(folder, mode=0o700, exist_ok=True)
+    within = slurm.allocation()  # Slurm numbers a job's devices from 0
     for name in pool:
         if len(held.names) == count:
             break
-        safe = "".join(c if c.isalnum() or c == "-" else "_" for c in name)
+        label = f"{within}-{name}" if within else name
+        safe = "".join(c if c.isalnum() or c == "-" else "_" for c in label)
         descriptor = os.open(os.path.join(folder, safe), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

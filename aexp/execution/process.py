@@ -120,7 +120,8 @@ class Command:
         *,
         timeout_s: float | None,
         grace_s: float,
-        beat: Callable[[], None],
+        stop_at_once: bool,
+        beat: Callable[[], bool],
         beat_every_s: float,
         on_interrupt: Callable[[], None],
     ) -> Finished:
@@ -137,8 +138,10 @@ class Command:
             Time limit of this attempt in seconds.
         grace_s : float
             Seconds between asking the group to end and killing it.
+        stop_at_once : bool
+            Whether a stop was asked for while the command was being started.
         beat : callable
-            Called every `beat_every_s` seconds (0: never).
+            Called every `beat_every_s` seconds (0: never); False ends the command.
         beat_every_s : float
             Seconds between heartbeats.
         on_interrupt : callable
@@ -149,6 +152,7 @@ class Command:
         kill_at: float | None = None
         interrupted_by: int | None = None
         timed_out = False
+        unwanted = stop_at_once
         with _Watch(self.pid, self._pipe, signals.wakeup) as watch:
             while not self._has_ended():
                 now = time.monotonic()
@@ -161,13 +165,15 @@ class Command:
                     on_interrupt()
                 if len(signals.ending) > 1 or (kill_at is not None and now >= kill_at):
                     signal_group(self.pid, signal.SIGKILL)
-                if deadline is not None and now >= deadline and kill_at is None:
-                    timed_out = True
+                    kill_at = now + 1.0
+                if next_beat is not None and now >= next_beat:
+                    unwanted = unwanted or not beat()
+                    next_beat = now + beat_every_s
+                late = deadline is not None and now >= deadline
+                if kill_at is None and (unwanted or late):
+                    timed_out = late and not unwanted
                     signal_group(self.pid, signal.SIGTERM)
                     kill_at = now + grace_s
-                if next_beat is not None and now >= next_beat:
-                    beat()
-                    next_beat = now + beat_every_s
                 watch.wait(_soonest(now, deadline if kill_at is None else kill_at, next_beat))
                 signals.drain()
                 self._pass_on(output, watch)

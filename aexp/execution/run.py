@@ -1,6 +1,7 @@
 """Execute one run: the only code path, whoever calls it."""
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -22,7 +23,17 @@ from aexp.execution.plan import Plan, plan_command
 from aexp.execution.process import Command, Finished, Output
 from aexp.execution.signals import SignalBox
 from aexp.files import remove
-from aexp.model import COMPLETE, CREATED, QUEUED, RUNNING, TERMINAL_STATUSES, Run, short, utc_now
+from aexp.model import (
+    COMPLETE,
+    CREATED,
+    FAILED,
+    QUEUED,
+    RUNNING,
+    TERMINAL_STATUSES,
+    Run,
+    short,
+    utc_now,
+)
 from aexp.paths import METRICS, STATEPOINT, Repo, hostname
 from aexp.processes import signal_group, start_time
 from aexp.runs import claims, heartbeat
@@ -38,6 +49,7 @@ from aexp.runs.status import (
     record_interruption,
     record_process,
     requeue,
+    stop_requested,
 )
 from aexp.runs.store import read_intact_run, read_run, resolve_id
 
@@ -56,6 +68,7 @@ def run_queued(
     force: bool = False,
     dry_run: bool = False,
     engine: bool = False,
+    remote: bool = False,
     adopt: bool = False,
     wait: bool | None = None,
 ) -> int:
@@ -73,6 +86,9 @@ def run_queued(
         Print the command and change nothing.
     engine : bool, default False
         The caller is Snakemake: exit 0 for every recorded end, whatever it is.
+    remote : bool, default False
+        Snakemake has submitted this run as a job of its own: give the job back, instead
+        of trying again in it.
     adopt : bool, default False
         Take over a run whose owner is not known to be dead.
     wait : bool, optional
@@ -94,6 +110,7 @@ def run_queued(
             force=force,
             dry_run=dry_run,
             engine=engine,
+            remote=remote,
             adopt=adopt,
             wait=wait,
         )
@@ -107,6 +124,7 @@ def execute_run(
     force: bool = False,
     dry_run: bool = False,
     engine: bool = False,
+    remote: bool = False,
     adopt: bool = False,
     wait: bool | None = None,
 ) -> int:
@@ -117,19 +135,31 @@ def execute_run(
         print(plan_command(repo, run).command)
         return EXIT_OK
     waits = slurm.allocation() is None if wait is None else wait
-    return _Execution(repo, full_id, signals, engine, adopt, waits).start(force)
+    execution = _Execution(
+        repo, full_id, signals, engine=engine, remote=remote, adopt=adopt, wait=waits
+    )
+    return execution.start(force)
 
 
 class _Execution:
     """One call of `run_queued`."""
 
     def __init__(
-        self, repo: Repo, job_id: str, signals: SignalBox, engine: bool, adopt: bool, wait: bool
+        self,
+        repo: Repo,
+        job_id: str,
+        signals: SignalBox,
+        *,
+        engine: bool,
+        remote: bool,
+        adopt: bool,
+        wait: bool,
     ) -> None:
         self.repo = repo
         self.job_id = job_id
         self.signals = signals
         self.engine = engine
+        self.remote = remote
         self.adopt = adopt
         self.wait = wait
 
@@ -234,7 +264,7 @@ class _Execution:
         number = max((attempt.get("attempt", 0) for attempt in run.attempts), default=0) + 1
         log = self.repo.log_path(self.job_id, number)
         gpus = _count(run.record.get("resources"))
-        with lease(gpus, cancelled=lambda: bool(self.signals.ending), say=self.say) as devices:
+        with lease(gpus, cancelled=self._is_unwanted, say=self.say) as devices:
             if self.signals.ending:
                 return run, False
             run = begin_attempt(
@@ -243,17 +273,27 @@ class _Execution:
                 command=plan.command,
                 log=os.path.relpath(log, self.repo.run_dir(self.job_id)),
             )
+            if run.is_terminal:  # a person has stopped it before it began
+                return run, False
             try:
                 outcome = self._execute(claim, run, plan, log, number, devices)
+            except OSError as error:
+                outcome = _cannot_start(error)
             except AexpError as error:
-                end_attempt(self.repo, self.job_id, Outcome(QUEUED, message=error.message))
+                outcome = Outcome(QUEUED, message=error.message)
+                end_attempt(self.repo, self.job_id, outcome, claim=claim)
                 raise
-        run = end_attempt(self.repo, self.job_id, outcome)
+        run = end_attempt(self.repo, self.job_id, outcome, claim=claim)
+        if not run.attempts or run.attempts[-1].get("claim") != claim.owner.nonce:
+            self.say("another process has taken this run over; nothing was recorded here")
+            return run, False
         self._tell(run, outcome, log)
-        # In an allocation of the engine's the next attempt gets an allocation of its own.
-        in_place = not (self.engine and slurm.allocation())
-        again = run.status == QUEUED and outcome.status != QUEUED and not outcome.fault and in_place
-        return run, again
+        failed = outcome.status != QUEUED and not outcome.fault
+        # A Slurm job of the engine's is given back: the next attempt gets one of its own.
+        return run, run.status == QUEUED and failed and not self.remote
+
+    def _is_unwanted(self) -> bool:
+        return bool(self.signals.ending) or stop_requested(read_run(self.repo, self.job_id))
 
     def _execute(
         self, claim: Claim, run: Run, plan: Plan, log: str, number: int, devices: Lease
@@ -270,15 +310,16 @@ class _Execution:
             )
             timeout = run.record.get("timeout_s")
             try:
-                record_process(self.repo, self.job_id, _process_record(command.pid))
+                now = record_process(self.repo, claim, _process_record(command.pid))
                 finished = command.follow(
                     output,
                     self.signals,
                     timeout_s=timeout if isinstance(timeout, (int, float)) else None,
                     grace_s=_seconds("AEXP_GRACE_S", DEFAULT_GRACE_S),
-                    beat=lambda: heartbeat.beat(self.repo, self.job_id),
+                    stop_at_once=stop_requested(now),
+                    beat=lambda: heartbeat.beat(self.repo, claim),
                     beat_every_s=heartbeat.interval_s(),
-                    on_interrupt=lambda: record_interruption(self.repo, self.job_id),
+                    on_interrupt=lambda: self._record_interruption(claim),
                 )
             except BaseException:
                 signal_group(command.pid, signal.SIGKILL)
@@ -289,6 +330,10 @@ class _Execution:
         if problem:
             self.say(problem)
         return classify(self._await_late_signal(finished), metrics)
+
+    def _record_interruption(self, claim: Claim) -> None:
+        with contextlib.suppress(AexpError, OSError):  # a full disk must not cost the grace time
+            record_interruption(self.repo, claim)
 
     def _await_late_signal(self, finished: Finished) -> Finished:
         """Give our own signal a moment: Slurm sends it to the command and to us at once."""
@@ -320,6 +365,13 @@ class _Execution:
             return
         words = outcome.message or run.status
         self.say(f"{words}; the run is {run.status}; log: {self.repo.relative(log)}")
+
+
+def _cannot_start(error: OSError) -> Outcome:
+    """Tell a command that no shell can start from a machine that cannot start any."""
+    message = f"the command cannot be started: {error.strerror or error}"
+    fault = error.errno not in (errno.E2BIG, errno.ENOENT, errno.EACCES, errno.ENAMETOOLONG)
+    return Outcome(FAILED, cause="cannot_start", fault=fault, message=message)
 
 
 def _owner_or_none(repo: Repo, job_id: str) -> claims.Owner | None:

@@ -118,7 +118,9 @@ def json_number(value: float) -> float | str:
 
 
 def _attempt(attempt: dict[str, Any]) -> dict[str, Any]:
-    return {key: attempt[key] for key in ATTEMPT_KEYS if attempt.get(key) is not None}
+    kept = {key: attempt[key] for key in ATTEMPT_KEYS if attempt.get(key) is not None}
+    metrics = dict(_numbers(section(attempt, "metrics")))
+    return {**kept, "metrics": metrics} if metrics else kept
 
 
 def _plain(resources: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from aexp.runs import claims
 from aexp.runs.claims import Claim
 from aexp.runs.select import RunFilter
 from aexp.runs.settle import settle_dead_attempt
-from aexp.runs.status import abandon, next_sequence, requeue
+from aexp.runs.status import next_sequence, requeue, withdraw
 from aexp.runs.store import read_run, resolve_id, scan_status
 
 
@@ -64,12 +64,13 @@ def _remove(repo: Repo, run: Run) -> Change:
     if not isinstance(got, Claim):
         return Change(run.job_id, run.status, False, f"is being executed: {got.liveness.reason}")
     try:
-        after = abandon(repo, run.job_id, "removed", "removed from the queue")
+        after = withdraw(repo, run.job_id)
     except StatusError as error:
         return Change(run.job_id, run.status, False, error.message)
     finally:
         claims.release(repo, got)
-    return Change(run.job_id, after.status, True, "removed")
+    note = "removed" if after.status == ABANDONED else f"removed, {after.status} as before"
+    return Change(run.job_id, after.status, True, note)
 
 
 def retry_runs(repo: Repo, runs: Sequence[Run], *, dry_run: bool = False) -> list[Change]:

@@ -3,10 +3,11 @@
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from aexp.errors import AexpError, UsageError
 from aexp.execution.render import render_runner_command
+from aexp.files import write_atomic
 from aexp.git import code_state, diff_summary, working_tree_patch
 from aexp.kb.conditions import Resolver
 from aexp.kb.experiments import Experiment, load_experiment
@@ -26,19 +27,18 @@ from aexp.model import (
 from aexp.paths import Repo
 from aexp.queue.resources import check_resources
 from aexp.runs.create import base_state_point, check_state_point, publish_run, run_link
-from aexp.runs.document import edit_document
 from aexp.runs.parents import parent_statuses
-from aexp.runs.status import next_sequence, requeue
+from aexp.runs.status import known_entry, next_sequence, requeue
 from aexp.runs.store import compute_job_id, read_run, resolve_id, scan_status
-
-if TYPE_CHECKING:
-    pass
 
 NEW = "new"
 DUPLICATE = "duplicate"
 AGAIN = "again"
 IS_RUNNING = "running"
 KEPT = "kept"
+UNREADABLE = "unreadable"
+
+_SETTINGS = ("retries", "timeout_s", "resources", "priority", "after", "max_faults")
 
 
 class QueueOptions(NamedTuple):
@@ -194,6 +194,11 @@ class Adder:
         }
 
     def _classify(self, job_id: str, sp: dict[str, Any], pending: Mapping[str, str]) -> Planned:
+        if self.options.skip_finished:
+            entry = load_ledger_entry(self.repo, job_id)
+            if entry is not None:
+                machine = entry.get("registered_machine") or "another machine"
+                return Planned(job_id, KEPT, sp, f"is {entry['status']} on {machine}; kept")
         twin = pending.get(_configuration_key(sp))
         if os.path.isdir(self.repo.run_dir(job_id)):
             run = read_run(self.repo, job_id)
@@ -271,25 +276,31 @@ class Adder:
         pulled = load_ledger_entry(self.repo, planned.job_id)
         if pulled is not None:  # it has run elsewhere: its entry stays until a new one is made
             doc["aexp_run"]["superseded"] = pulled
+            doc["aexp_run"]["known_entry"] = known_entry(pulled)
         if publish_run(self.repo, planned.job_id, planned.sp, doc):
-            self._keep_patch(planned.job_id, patch)
+            self._keep_patch(planned.job_id, patch, 0)
             return planned
-        return self._queue_existing(planned, sequence, queue)
+        return self._queue_existing(planned, sequence, queue, patch)
 
-    def _queue_existing(self, planned: Planned, sequence: int, queue: dict[str, Any]) -> Planned:
+    def _queue_existing(
+        self, planned: Planned, sequence: int, queue: dict[str, Any], patch: bytes | None
+    ) -> Planned:
         """Queue a run that has ended, or was created and never queued, with new settings."""
         run = read_run(self.repo, planned.job_id)
         if run.status not in TERMINAL_STATUSES | {CREATED}:
             return planned._replace(action=DUPLICATE, note=f"is {run.status} already")
-        with edit_document(self.repo, planned.job_id) as run:
+
+        def change(run: Run) -> None:
             record = run.record
-            for key in ("retries", "timeout_s", "resources", "priority", "after", "max_faults"):
+            for key in _SETTINGS:
                 record.pop(key, None)
             run.doc["aexp_run"] = {**record, **self._settings}
             run.doc["queue"] = {**run.queue, **queue}
             if self.options.command is None:
                 run.doc["queue"].pop("runner_command_override", None)
-        requeue(self.repo, planned.job_id, tag=self.options.tag, sequence=sequence)
+
+        requeue(self.repo, planned.job_id, sequence=sequence, change=change)
+        self._keep_patch(planned.job_id, patch, len(run.attempts))
         return planned
 
     def _uncommitted(self) -> tuple[dict[str, Any] | None, bytes | None]:
@@ -297,16 +308,19 @@ class Adder:
             return None, None
         return diff_summary(self.repo), working_tree_patch(self.repo)
 
-    def _keep_patch(self, job_id: str, patch: bytes | None) -> None:
-        """Keep the uncommitted changes beside the run: one file on disk for the whole batch."""
+    def _keep_patch(self, job_id: str, patch: bytes | None, attempts: int) -> None:
+        """Keep the uncommitted changes beside the run: one file on disk for the whole batch.
+
+        The patch of an earlier queueing stays, named after the attempts it stands for.
+        """
+        target = self.repo.run_file(job_id, "code.patch")
+        if attempts and os.path.exists(target):
+            os.replace(target, self.repo.run_file(job_id, f"code.until-attempt-{attempts}.patch"))
         if patch is None:
             return
         from hashlib import sha256
 
-        from aexp.files import write_atomic
-
         shared = self.repo.cache("patches", sha256(patch).hexdigest()[:32] + ".patch")
-        target = self.repo.run_file(job_id, "code.patch")
         try:
             if not os.path.exists(shared):
                 write_atomic(shared, patch)

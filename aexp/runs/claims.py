@@ -8,16 +8,18 @@ from typing import Any, NamedTuple
 from aexp import slurm
 from aexp.errors import AexpError, CorruptFile, StatusError
 from aexp.files import create_exclusive, read_object, remove, temporary_name
-from aexp.model import Run, short, utc_now
+from aexp.model import Run, section, short, utc_now
 from aexp.paths import CLAIM, HEARTBEAT, Repo
 from aexp.processes import (
     end_processes,
+    group_members,
     host_identity,
     is_running,
     marked_processes,
     start_time,
 )
 from aexp.runs.document import run_lock
+from aexp.runs.store import read_run
 
 MARKER_VARIABLE = "AEXP_CLAIM"
 
@@ -35,6 +37,7 @@ class Owner(NamedTuple):
     slurm_job_id: str | None
     slurm_restart: int
     claimed_at: str
+    slurm_cluster: str | None = None
 
     @property
     def where(self) -> str:
@@ -77,6 +80,7 @@ def _this_owner() -> Owner:
         slurm_job_id=slurm.allocation(),
         slurm_restart=slurm.restart_count(),
         claimed_at=utc_now(),
+        slurm_cluster=slurm.cluster(),
     )
 
 
@@ -99,7 +103,8 @@ def read_owner(repo: Repo, job_id: str) -> Owner | None:
 
 def _owner(content: dict[str, Any], path: str) -> Owner:
     try:
-        owner = Owner(**content)
+        # What a later version has added is none of our business.
+        owner = Owner(**{key: content[key] for key in Owner._fields if key in content})
     except TypeError as error:
         raise CorruptFile(f"{path} is not a claim: {error}") from None
     texts = (owner.nonce, owner.host, owner.machine_id, owner.boot_id, owner.pid_namespace)
@@ -129,14 +134,15 @@ def liveness(owner: Owner, states: slurm.JobStates | None = None) -> Liveness:
         if owner.slurm_job_id == slurm.allocation() and owner.slurm_restart < slurm.restart_count():
             return Liveness(slurm.DEAD, f"Slurm has requeued job {owner.slurm_job_id}")
         if slurm.available():
-            return Liveness(
-                *(states or slurm.JobStates()).of(owner.slurm_job_id, owner.slurm_restart)
-            )
+            known = states or slurm.JobStates()
+            return Liveness(*known.of(owner.slurm_job_id, owner.slurm_restart, owner.slurm_cluster))
         return Liveness(slurm.UNKNOWN, f"{owner.where}; Slurm cannot be asked from here")
     return Liveness(slurm.UNKNOWN, f"{owner.where}, which cannot be checked from here")
 
 
-def acquire(repo: Repo, job_id: str, *, adopt: bool = False) -> Claim | Held:
+def acquire(
+    repo: Repo, job_id: str, *, adopt: bool = False, states: slurm.JobStates | None = None
+) -> Claim | Held:
     """Claim a run for this process.
 
     Parameters
@@ -147,6 +153,8 @@ def acquire(repo: Repo, job_id: str, *, adopt: bool = False) -> Claim | Held:
         The run to claim.
     adopt : bool, default False
         Also take over from an owner of whom it is not known whether it lives.
+    states : JobStates, optional
+        What Slurm has said already.
 
     Returns
     -------
@@ -165,30 +173,36 @@ def acquire(repo: Repo, job_id: str, *, adopt: bool = False) -> Claim | Held:
             return Held(None, Liveness(slurm.UNKNOWN, error.message))
         if owner is None:
             continue
-        state = liveness(owner)
+        if owner.nonce == mine.nonce:  # NFS has said "exists" of a link that it had made
+            return Claim(job_id, mine)
+        state = liveness(owner, states)
         if state.state != slurm.DEAD and not (adopt and state.state == slurm.UNKNOWN):
             return Held(owner, state)
-        _take_from(repo, job_id, owner)
+        if not _take_from(repo, job_id, owner):
+            reason = f"the command of {owner.where} is still running and cannot be ended"
+            return Held(owner, Liveness(slurm.UNKNOWN, reason))
 
 
-def _take_from(repo: Repo, job_id: str, owner: Owner) -> None:
-    """Remove a dead owner's claim, and end what its command has left running here."""
-    end_orphans(owner)
+def _take_from(repo: Repo, job_id: str, owner: Owner) -> bool:
+    """Remove a dead owner's claim; False when its command cannot be ended here."""
+    if not end_orphans(repo, job_id, owner):
+        return False
     path = repo.run_file(job_id, CLAIM)
     aside = temporary_name(path)
     with run_lock(repo, job_id):
         # Under the lock only its owner, who is dead, could remove or replace this claim.
         if not _is_claimed_by(path, owner.nonce):
-            return
+            return True
         try:
             os.rename(path, aside)
         except OSError:
-            return
+            return True
         if not _is_claimed_by(aside, owner.nonce):
             # A file system without working locks: the claim is another process's, put it back.
             with contextlib.suppress(FileExistsError):
                 os.link(aside, path)
         remove(aside)
+    return True
 
 
 def _is_claimed_by(path: str, nonce: str) -> bool:
@@ -220,15 +234,35 @@ def drop_spent(repo: Repo, run: Run) -> None:
         remove(path)
 
 
-def end_orphans(owner: Owner) -> int:
+def end_orphans(repo: Repo, job_id: str, owner: Owner) -> bool:
     """Kill what a dead owner's command has left running on this machine.
 
-    The processes are known by the claim's nonce in their environment.
+    The processes are known by the claim's nonce in their environment, and by the process
+    group that the owner recorded, for a command that empties its environment.
+
+    Returns
+    -------
+    bool
+        Whether all of them are gone.
     """
-    orphans = marked_processes(f"{MARKER_VARIABLE}={owner.nonce}")
-    if orphans:
-        end_processes(orphans)
-    return len(orphans)
+    orphans = set(marked_processes(f"{MARKER_VARIABLE}={owner.nonce}"))
+    orphans.update(_recorded_group(repo, job_id, owner))
+    return end_processes(sorted(orphans)) if orphans else True
+
+
+def _recorded_group(repo: Repo, job_id: str, owner: Owner) -> list[int]:
+    if owner.host != host_identity().host:
+        return []
+    try:
+        run = read_run(repo, job_id)
+    except AexpError:
+        return []
+    process = section(run.queue, "proc")
+    pid, started = process.get("pid"), process.get("start_fingerprint")
+    last = run.attempts[-1] if run.attempts else {}
+    if last.get("claim") != owner.nonce or not isinstance(pid, int) or pid <= 1:
+        return []
+    return group_members(pid) if is_running(pid, started) else []
 
 
 def release(repo: Repo, claim: Claim) -> None:
@@ -238,11 +272,6 @@ def release(repo: Repo, claim: Claim) -> None:
         if _is_claimed_by(path, claim.owner.nonce):
             remove(path)
             remove(repo.run_file(claim.job_id, HEARTBEAT))
-
-
-def still_held(repo: Repo, claim: Claim) -> bool:
-    """Return whether a claim is still this process's own."""
-    return _is_claimed_by(repo.run_file(claim.job_id, CLAIM), claim.owner.nonce)
 
 
 def drop_claim(repo: Repo, job_id: str) -> Owner | None:
@@ -263,7 +292,7 @@ def drop_claim(repo: Repo, job_id: str) -> Owner | None:
                 f"run {short(job_id)} is being executed: {state.reason}",
                 f"end it with: aexp queue stop {short(job_id)}",
             )
-        end_orphans(owner)
+        end_orphans(repo, job_id, owner)
     with run_lock(repo, job_id):
         remove(repo.run_file(job_id, CLAIM))
         remove(repo.run_file(job_id, HEARTBEAT))

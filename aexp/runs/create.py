@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aexp.errors import ParameterError, StoreReadOnly
+from aexp.files import write_new
 from aexp.git import CodeState, code_state
 from aexp.model import CREATED, check_experiment_id, check_hypothesis_id, utc_now
 from aexp.paths import DOCUMENT, NEW_PREFIX, STATEPOINT, Repo
@@ -107,12 +108,7 @@ def publish_run(repo: Repo, job_id: str, sp: dict[str, Any], doc: dict[str, Any]
 
 def _write(path: str, content: dict[str, Any]) -> None:
     # The folder has no name yet, so the files need no temporary one.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-    try:
-        os.write(descriptor, json.dumps(content).encode())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    write_new(path, json.dumps(content).encode())
 
 
 def create_plain_run(

@@ -9,7 +9,7 @@ from aexp.errors import CorruptFile, RunNotFound
 from aexp.files import locked, write_atomic
 from aexp.model import Run, section
 from aexp.paths import DOCUMENT, LOCK, Repo
-from aexp.runs.store import read_run
+from aexp.runs.store import read_run_to_edit
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def edit_document(repo: Repo, job_id: str) -> Iterator[Run]:
     Nothing is written when the block raises.
     """
     with run_lock(repo, job_id):
-        run = read_run(repo, job_id)
+        run = read_run_to_edit(repo, job_id)
         yield run
         write_document(repo, run)
 

@@ -8,7 +8,9 @@ from aexp.errors import AexpError
 from aexp.files import remove, temporary_name
 from aexp.model import utc_now
 from aexp.paths import HEARTBEAT, Repo
+from aexp.runs.claims import Claim
 from aexp.runs.document import edit_document
+from aexp.runs.status import is_attempt_of, stop_requested
 
 DEFAULT_INTERVAL_S = 30.0
 
@@ -23,14 +25,25 @@ def interval_s(explicit: float | None = None) -> float:
         return DEFAULT_INTERVAL_S
 
 
-def beat(repo: Repo, job_id: str) -> None:
-    """Give a sign of life; a store that cannot be written now is tried again next time."""
+def beat(repo: Repo, claim: Claim) -> bool:
+    """Give a sign of life; a store that cannot be written now is tried again next time.
+
+    Returns
+    -------
+    bool
+        False when the run is no longer ours to execute: a person has asked to stop it, or
+        another process has taken it over.
+    """
     with contextlib.suppress(AexpError, OSError):
-        path = repo.run_file(job_id, HEARTBEAT)
+        path = repo.run_file(claim.job_id, HEARTBEAT)
         with open(path, "ab"):
             os.utime(path)
-        with edit_document(repo, job_id) as run:
-            run.doc["heartbeat_at"] = utc_now()
+        with edit_document(repo, claim.job_id) as run:
+            ours = is_attempt_of(run, claim)
+            if ours:
+                run.doc["heartbeat_at"] = utc_now()
+        return ours and not stop_requested(run)
+    return True
 
 
 def age_s(repo: Repo, job_id: str) -> float | None:

@@ -11,7 +11,7 @@ from aexp.paths import Repo
 from aexp.runs.create import create_plain_run
 from aexp.runs.initialize import init_run_store as init_run_store
 from aexp.runs.select import RunFilter, find_matching
-from aexp.runs.status import set_terminal
+from aexp.runs.status import set_by_hand
 from aexp.runs.store import read_run, resolve_id
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def mark_status(job: "Job | str", status: str, *, set_ended_at: bool = True) -> 
     """
     check_status(status)
     repo, job_id = _locate(job)
-    return set_terminal(repo, job_id, status, set_ended_at=set_ended_at).status
+    return set_by_hand(repo, job_id, status, set_ended_at=set_ended_at).status
 
 
 def batch_slug(run: Run) -> str:

@@ -54,24 +54,34 @@ def run_lifecycle(
     claim = _claim(repo, job_id)
     try:
         if mark_started:
-            begin_attempt(repo, claim)
-        with _heartbeat(repo, job_id, interval_s(heartbeat_s)):
+            _begin(repo, claim)
+        with _heartbeat(repo, claim, interval_s(heartbeat_s)):
             try:
                 yield job
             except Exception as error:
                 if not mark_started:
-                    begin_attempt(repo, claim)
-                end_attempt(repo, job_id, _failure(error))
+                    _begin(repo, claim)
+                end_attempt(repo, job_id, _failure(error), claim=claim)
                 raise
             except BaseException:
                 if mark_started:
-                    end_attempt(repo, job_id, Outcome(QUEUED, cause="interrupted"))
+                    interrupted = Outcome(QUEUED, cause="interrupted")
+                    end_attempt(repo, job_id, interrupted, claim=claim)
                 raise
         if not mark_started:
-            begin_attempt(repo, claim)
-        end_attempt(repo, job_id, Outcome(COMPLETE, returncode=0))
+            _begin(repo, claim)
+        end_attempt(repo, job_id, Outcome(COMPLETE, returncode=0), claim=claim)
     finally:
         claims.release(repo, claim)
+
+
+def _begin(repo: Repo, claim: Claim) -> None:
+    run = begin_attempt(repo, claim)
+    if run.is_terminal:
+        raise StatusError(
+            f"run {short(run.job_id)} has been stopped",
+            f"to run it again: aexp queue retry {short(run.job_id)}",
+        )
 
 
 def _claim(repo: Repo, job_id: str) -> Claim:
@@ -114,16 +124,16 @@ def _failure(error: Exception) -> Outcome:
 
 
 @contextmanager
-def _heartbeat(repo: Repo, job_id: str, every_s: float) -> Iterator[Any]:
+def _heartbeat(repo: Repo, claim: Claim, every_s: float) -> Iterator[Any]:
     if every_s <= 0:
         yield
         return
     done = threading.Event()
 
     def beats() -> None:
-        beat(repo, job_id)
+        beat(repo, claim)
         while not done.wait(every_s):
-            beat(repo, job_id)
+            beat(repo, claim)
 
     thread = threading.Thread(target=beats, name="aexp-heartbeat", daemon=True)
     thread.start()

@@ -78,6 +78,8 @@ def close_attempt(attempt: dict[str, Any], reported: Outcome, outcome: Outcome, 
     for key in ("max_rss_mb", "cpu_s"):
         if key in outcome.usage:
             attempt[key] = outcome.usage[key]
+    if outcome.metrics:
+        attempt["metrics"] = outcome.metrics
     if outcome.message:
         attempt["message"] = outcome.message
     attempt.pop("interrupted", None)
@@ -90,7 +92,7 @@ def close_record(run: Run, record: dict[str, Any], outcome: Outcome, now: str) -
     spent = [attempt.get("wallclock_s") or 0.0 for attempt in run.attempts[since:]]
     run.doc["wallclock_s"] = round(float(sum(spent)), 3)
     record["cause"], record["returncode"] = outcome.cause, outcome.returncode
-    for key in ("stop_requested_at", "superseded", "promoted_at", "registered_machine"):
+    for key in ("stop_requested_at", "superseded", "before", "promoted_at", "registered_machine"):
         record.pop(key, None)
 
 

@@ -8,7 +8,7 @@ from aexp.model import short
 from aexp.paths import Repo
 from aexp.runs.document import run_lock
 from aexp.runs.publish import entry_of, promote_locked
-from aexp.runs.store import read_run, resolve_id, scan_runs
+from aexp.runs.store import read_run, resolve_id, run_ids, scan_runs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,17 +59,14 @@ def backfill(
     Returns
     -------
     tuple
-        Ids promoted, number skipped, problems.
+        Ids promoted, number skipped (their entries are there already), problems.
     """
-    present = set() if overwrite else list_ledger_job_ids(repo)
+    present = set() if overwrite else list_ledger_job_ids(repo).intersection(run_ids(repo))
     promoted: list[str] = []
     problems: list[str] = []
-    skipped = 0
-    for run in scan_runs(repo):
+    skipped = len(present)
+    for run in scan_runs(repo, leave_out=present):
         if not run.is_terminal:
-            continue
-        if run.job_id in present:
-            skipped += 1
             continue
         if dry_run:
             promoted.append(run.job_id)

@@ -93,7 +93,7 @@ def _settle_if_dead(
     if dry_run:
         repairs.settled.append(f"{short(run.job_id)}: {state.reason}")
         return run
-    settled = settle(repo, run)
+    settled = settle(repo, run, states=states)
     if settled is None or settled.status == RUNNING:
         return run
     repairs.settled.append(f"{short(run.job_id)}: {state.reason}, now {settled.status}")

@@ -83,17 +83,19 @@ def settle_dead_attempt(repo: Repo, job_id: str, reason: str, owner: Owner | Non
     return end_attempt(repo, job_id, outcome)
 
 
-def settle(repo: Repo, run: Run, *, adopt: bool = False) -> Run | None:
+def settle(
+    repo: Repo, run: Run, *, adopt: bool = False, states: slurm.JobStates | None = None
+) -> Run | None:
     """Take a running run from a dead owner; None when the owner is not known to be dead."""
     owner: Owner | None
     try:
         owner = claims.read_owner(repo, run.job_id)
     except CorruptFile:
         owner = None
-    state = run_liveness(repo, run)
+    state = run_liveness(repo, run, states)
     if state.state == slurm.ALIVE or (state.state == slurm.UNKNOWN and not adopt):
         return None
-    got = claims.acquire(repo, run.job_id, adopt=adopt)
+    got = claims.acquire(repo, run.job_id, adopt=adopt, states=states)
     if not isinstance(got, Claim):
         return None
     try:

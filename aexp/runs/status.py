@@ -22,6 +22,7 @@ from aexp.model import (
     STOPPED,
     TERMINAL_STATUSES,
     Run,
+    section,
     short,
     utc_now,
 )
@@ -30,7 +31,7 @@ from aexp.runs.claims import Claim, drop_spent
 from aexp.runs.document import block_of, edit_document, run_lock, write_document
 from aexp.runs.outcome import Outcome, close_attempt, close_record, decide, last_error
 from aexp.runs.publish import entry_of, publish
-from aexp.runs.store import read_run
+from aexp.runs.store import read_run_to_edit
 from aexp.version import __version__
 
 _ALLOWED: dict[str, frozenset[str]] = {
@@ -66,7 +67,7 @@ def set_status(run: Run, status: str) -> None:
 def _change(repo: Repo, job_id: str, edit: Callable[[Run], None]) -> Run:
     """Apply `edit` to a run under its lock, write it, and publish it if it has ended."""
     with run_lock(repo, job_id):
-        run = read_run(repo, job_id)
+        run = read_run_to_edit(repo, job_id)
         edit(run)
         if run.is_terminal:
             record = block_of(run.doc, "aexp_run")
@@ -81,12 +82,13 @@ def _change(repo: Repo, job_id: str, edit: Callable[[Run], None]) -> Run:
 def begin_attempt(
     repo: Repo, claim: Claim, *, command: str | None = None, log: str | None = None
 ) -> Run:
-    """Record that a claimed run starts to execute.
+    """Record that a claimed run starts to execute, unless a person has asked to stop it.
 
     Returns
     -------
     Run
-        The run; its new attempt is ``run.attempts[-1]``.
+        The run. It is ``running``, with its new attempt as ``run.attempts[-1]``, or
+        ``stopped``.
 
     Raises
     ------
@@ -97,6 +99,9 @@ def begin_attempt(
 
     def edit(run: Run) -> None:
         previous = run.status
+        if stop_requested(run):
+            _stop(run)
+            return
         set_status(run, RUNNING)
         now = utc_now()
         run.doc.setdefault("started_at", now)
@@ -104,6 +109,7 @@ def begin_attempt(
         record = block_of(run.doc, "aexp_run")
         record["aexp_version"] = __version__
         record.pop("metrics", None)  # of an attempt that failed
+        record.pop("before", None)
         record["store"] = {"id": repo.store_id, "machine": repo.machine_label}
         attempt: dict[str, Any] = {
             "attempt": _next_attempt(run),
@@ -129,16 +135,29 @@ def _next_attempt(run: Run) -> int:
     return max([n for n in numbers if isinstance(n, int)], default=0) + 1
 
 
-def record_process(repo: Repo, job_id: str, process: dict[str, Any]) -> None:
+def is_attempt_of(run: Run, claim: Claim) -> bool:
+    """Return whether a run's last attempt is the one of this claim, and not yet closed."""
+    last = run.attempts[-1] if run.attempts else {}
+    return last.get("claim") == claim.owner.nonce and last.get("status") == RUNNING
+
+
+def stop_requested(run: Run) -> bool:
+    """Return whether a person has asked to stop this run."""
+    return bool(run.record.get("stop_requested_at"))
+
+
+def record_process(repo: Repo, claim: Claim, process: dict[str, Any]) -> Run:
     """Record the command's process, as ``queue.proc``, for the duration of the attempt."""
-    with edit_document(repo, job_id) as run:
-        block_of(run.doc, "queue")["proc"] = process
+    with edit_document(repo, claim.job_id) as run:
+        if is_attempt_of(run, claim):
+            block_of(run.doc, "queue")["proc"] = process
+        return run
 
 
-def record_interruption(repo: Repo, job_id: str) -> None:
+def record_interruption(repo: Repo, claim: Claim) -> None:
     """Record that the attempt is being ended from outside, before it has ended."""
-    with edit_document(repo, job_id) as run:
-        if run.attempts:
+    with edit_document(repo, claim.job_id) as run:
+        if is_attempt_of(run, claim):
             run.attempts[-1]["interrupted"] = True
 
 
@@ -156,20 +175,37 @@ def request_stop(repo: Repo, job_id: str) -> Run:
     return _change(repo, job_id, edit)
 
 
-def end_attempt(repo: Repo, job_id: str, outcome: Outcome, *, ended_at: str | None = None) -> Run:
+def end_attempt(repo: Repo, job_id: str, outcome: Outcome, *, claim: Claim | None = None) -> Run:
     """Record how an attempt ended and decide what the run becomes.
 
     A command failure with retries left, and a fault below the cap, bring the run back to
     ``queued``; a person's stop wins over both.
+
+    Parameters
+    ----------
+    repo : Repo
+        The repository.
+    job_id : str
+        The run.
+    outcome : Outcome
+        How the attempt ended.
+    claim : Claim, optional
+        Whose attempt it is: when another process has taken the run over in the meantime,
+        its attempt is not touched. Default: the last attempt, whoever's it is.
     """
 
     def edit(run: Run) -> None:
-        if run.is_terminal:
+        if claim is not None and not is_attempt_of(run, claim):
             return
         record = block_of(run.doc, "aexp_run")
-        result = decide(record, outcome)
-        now = ended_at or utc_now()
+        now = utc_now()
         attempt = run.attempts[-1] if run.attempts else {}
+        if run.is_terminal:  # the command has marked its own run
+            if attempt.get("status") == RUNNING:
+                close_attempt(attempt, outcome, outcome._replace(status=run.status), now)
+                run.queue.pop("proc", None)
+            return
+        result = decide(record, outcome)
         if attempt.get("status") == RUNNING:
             close_attempt(attempt, outcome, result, now)
         returns_to = result.status
@@ -189,8 +225,25 @@ def end_attempt(repo: Repo, job_id: str, outcome: Outcome, *, ended_at: str | No
     return _change(repo, job_id, edit)
 
 
-def requeue(repo: Repo, job_id: str, *, tag: str | None = None, sequence: int | None = None) -> Run:
+def requeue(
+    repo: Repo,
+    job_id: str,
+    *,
+    sequence: int | None = None,
+    change: Callable[[Run], None] | None = None,
+) -> Run:
     """Queue an ended or created run again; its attempts and last ledger entry are kept.
+
+    Parameters
+    ----------
+    repo : Repo
+        The repository.
+    job_id : str
+        The run.
+    sequence : int, optional
+        Its place in the queue; default the last.
+    change : callable, optional
+        Further edits of the document, in the same write.
 
     Raises
     ------
@@ -206,7 +259,11 @@ def requeue(repo: Repo, job_id: str, *, tag: str | None = None, sequence: int | 
         record = block_of(run.doc, "aexp_run")
         if run.is_terminal:
             record["superseded"] = load_ledger_entry(repo, job_id) or entry_of(repo, run)
+            record["before"] = _kept_end(run)
             drop_spent(repo, run)
+        if change is not None:
+            change(run)
+        _remember_entry(repo, run, record)
         for name in (SENTINEL, GATE):  # before the document: see docs/architecture.md
             remove(repo.run_file(job_id, name))
         for key in ("started_at", "ended_at", "wallclock_s", "heartbeat_at", "summary_metrics"):
@@ -228,11 +285,55 @@ def requeue(repo: Repo, job_id: str, *, tag: str | None = None, sequence: int | 
         queue.pop("last_error", None)
         queue.pop("proc", None)
         queue["queued_at"] = utc_now()
-        if tag is not None:
-            queue["tag"] = tag
         run.doc["status"] = QUEUED
 
     return _change(repo, job_id, edit)
+
+
+_END_KEYS = ("status", "started_at", "ended_at", "wallclock_s", "summary_metrics")
+_END_RECORD_KEYS = ("cause", "returncode", "metrics", "promoted_at", "registered_machine")
+
+
+def _kept_end(run: Run) -> dict[str, Any]:
+    """Return what is needed to take a queueing back that has not begun to execute."""
+    return {
+        "doc": {key: run.doc[key] for key in _END_KEYS if key in run.doc},
+        "record": {key: run.record[key] for key in _END_RECORD_KEYS if key in run.record},
+        "last_error": run.queue.get("last_error"),
+    }
+
+
+def known_entry(entry: dict[str, Any]) -> list[Any]:
+    """Return what tells one ledger entry of a run from a later one."""
+    return [entry.get("registered_machine"), entry.get("ended_at")]
+
+
+def _remember_entry(repo: Repo, run: Run, record: dict[str, Any]) -> None:
+    """Note the ledger entry that is there now: it is not news from another machine later."""
+    entry = load_ledger_entry(repo, run.job_id)
+    if entry is not None:
+        record["known_entry"] = known_entry(entry)
+
+
+def withdraw(repo: Repo, job_id: str) -> Run:
+    """Take a run out of the queue on a person's word.
+
+    A run that had ended before it was queued again becomes what it was, results and all;
+    any other is ``abandoned``, with cause ``removed``.
+    """
+    with edit_document(repo, job_id) as run:
+        before = section(run.record, "before")
+        restorable = run.status == QUEUED and bool(before)
+        if restorable:
+            run.doc.update(before["doc"])
+            run.doc["aexp_run"] = {**run.record, **before["record"]}
+            for key in ("before", "superseded", "stop_requested_at"):
+                run.doc["aexp_run"].pop(key, None)
+            if before["last_error"] is not None:
+                block_of(run.doc, "queue")["last_error"] = before["last_error"]
+    if not restorable:
+        return abandon(repo, job_id, "removed", "removed from the queue")
+    return _change(repo, job_id, lambda run: None)
 
 
 def abandon(repo: Repo, job_id: str, cause: str, message: str = "") -> Run:
@@ -254,17 +355,17 @@ def abandon(repo: Repo, job_id: str, cause: str, message: str = "") -> Run:
 
 def stop_unstarted(repo: Repo, job_id: str) -> Run:
     """Mark a queued run that is not executing as stopped by a person."""
-
-    def edit(run: Run) -> None:
-        set_status(run, STOPPED)
-        outcome = Outcome(STOPPED, cause="operator_stop", message="stopped by aexp queue stop")
-        block_of(run.doc, "queue")["last_error"] = last_error(outcome, utc_now())
-        close_record(run, block_of(run.doc, "aexp_run"), outcome, utc_now())
-
-    return _change(repo, job_id, edit)
+    return _change(repo, job_id, _stop)
 
 
-def set_terminal(repo: Repo, job_id: str, status: str, *, set_ended_at: bool = True) -> Run:
+def _stop(run: Run) -> None:
+    set_status(run, STOPPED)
+    outcome = Outcome(STOPPED, cause="operator_stop", message="stopped by aexp queue stop")
+    block_of(run.doc, "queue")["last_error"] = last_error(outcome, utc_now())
+    close_record(run, block_of(run.doc, "aexp_run"), outcome, utc_now())
+
+
+def set_by_hand(repo: Repo, job_id: str, status: str, *, set_ended_at: bool = True) -> Run:
     """Set any legal status on a person's or a library caller's word (see `mark_status`)."""
 
     def edit(run: Run) -> None:

@@ -3,7 +3,7 @@
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any
 
 from aexp.errors import CorruptFile, CorruptFileWarning, RunNotFound, UsageError
@@ -51,6 +51,24 @@ def read_run(repo: Repo, job_id: str) -> Run:
     return Run(job_id, sp, read_object(os.path.join(folder, DOCUMENT)) or {})
 
 
+def read_run_to_edit(repo: Repo, job_id: str) -> Run:
+    """Read one run whose document is about to be written back.
+
+    Raises
+    ------
+    CorruptFile
+        If the document is not there (git may be changing the folder): written back, an
+        empty one would replace all that the run has recorded.
+    """
+    run = read_run(repo, job_id)
+    if not run.doc:
+        raise CorruptFile(
+            f"{repo.run_file(job_id, DOCUMENT)} is missing or empty",
+            "restore it from git or a backup; nothing was written",
+        )
+    return run
+
+
 def read_intact_run(repo: Repo, job_id: str) -> Run:
     """Read one run and insist that its state point is still the one it was created with."""
     run = read_run(repo, job_id)
@@ -63,20 +81,22 @@ def read_intact_run(repo: Repo, job_id: str) -> Run:
     return run
 
 
-def scan_runs(repo: Repo) -> Iterator[Run]:
-    """Read every run of the store, in the order of their ids.
+def scan_runs(repo: Repo, *, leave_out: Set[str] = frozenset()) -> Iterator[Run]:
+    """Read the runs of the store but those of some ids, in the order of their ids.
 
     A run that cannot be read costs a `CorruptFileWarning` naming the file, and itself.
     """
     for job_id in run_ids(repo):
-        run = _read_or_warn(repo, job_id)
+        run = _read_or_warn(repo, job_id) if job_id not in leave_out else None
         if run is not None:
             yield run
 
 
 def scan_status(repo: Repo, statuses: frozenset[str]) -> Iterator[Run]:
     """Read the runs whose status is one of `statuses`, skipping the others cheaply."""
-    needles = [json.dumps(status).encode() for status in sorted(statuses)]
+    # As signac and we write it, and as a compact writer does; attempts have other statuses.
+    words = [json.dumps(status).encode() for status in sorted(statuses)]
+    needles = [b'"status":' + blank + word for word in words for blank in (b" ", b"")]
     for job_id in run_ids(repo):
         data = _read_bytes_or_warn(os.path.join(repo.workspace, job_id, DOCUMENT))
         if data is None or not any(needle in data for needle in needles):
