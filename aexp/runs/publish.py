@@ -8,8 +8,8 @@ from aexp.errors import AexpError, LedgerWarning
 from aexp.files import read_bytes, write_atomic
 from aexp.ledger.entries import load_ledger_entry, write_entry
 from aexp.ledger.projection import project_to_ledger_entry
-from aexp.model import Run, epoch, short, utc_now
-from aexp.paths import SENTINEL, Repo
+from aexp.model import COMPLETE, Run, epoch, short, utc_now
+from aexp.paths import GATE, SENTINEL, Repo
 from aexp.runs.document import block_of, run_lock, write_document
 from aexp.runs.store import read_run
 
@@ -39,6 +39,11 @@ def publish(repo: Repo, run: Run) -> bool:
     data = sentinel_bytes(run)
     if read_bytes(path) != data:
         write_atomic(path, data)
+    if run.status == COMPLETE and run.record.get("attempts_before"):
+        # What a user's own rules made of the earlier result is older than this one: say so.
+        gate = repo.run_file(run.job_id, GATE)
+        if read_bytes(gate) != data:
+            write_atomic(gate, data)
     return changed
 
 
