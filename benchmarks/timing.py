@@ -86,12 +86,12 @@ def measure(
     return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / unit)
 
 
-def interleaved(cases: dict[str, Case], rounds: int) -> dict[str, Cost]:
+def interleaved(cases: dict[str, Case], rounds: int, *, warm: bool = True) -> dict[str, Cost]:
     """Run every case once per round and return each one's medians (of memory, the highest).
 
-    A first round, whose costs are forgotten, warms the caches.
+    Unless `warm` is false a first round, whose costs are forgotten, warms the caches.
     """
-    for case in cases.values():
+    for case in cases.values() if warm else ():
         measure(case.arguments(), case.cwd, expect=case.expect)
     found: dict[str, list[Cost]] = {name: [] for name in cases}
     for number in range(rounds):
