@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from aexp import slurm
 from aexp.errors import AexpError, UsageError
-from aexp.model import COMPLETE, JOB_ID, Run, check_experiment_id, check_tag, short
+from aexp.model import COMPLETE, JOB_ID, RUNNING, Run, check_experiment_id, check_tag, short
 from aexp.paths import GATE, SENTINEL, Repo
 from aexp.queue.pending import BLOCKED, ELSEWHERE, IS_RUNNING, UNKNOWN, Queue
 from aexp.queue.resources import SNAKEMAKE_NAMES, at_attempt
@@ -171,7 +171,11 @@ class Engine:
         run = self._document(job_id, attempt)
         # An interruption is no reason to ask for more: only failures and faults count.
         counted = [run.record.get(key, 0) for key in ("failures", "faults")]
-        return at_attempt(_declared(run), 1 + sum(n for n in counted if isinstance(n, int)))
+        # An attempt that died with its owner is written down as a fault by the next one only.
+        last = run.attempts[-1] if run.attempts else {}
+        died = run.status == RUNNING and not last.get("interrupted")
+        spent = sum(n for n in counted if isinstance(n, int)) + died
+        return at_attempt(_declared(run), 1 + spent)
 
     def _document(self, job_id: str, attempt: int) -> Run:
         found = self._documents.get((job_id, attempt))
