@@ -11,12 +11,14 @@ from aexp.model import short
 from aexp.paths import Repo
 from aexp.queue.plan import Adder, AddPlan, Planned, QueueOptions
 
+_SHOWN = 20
 _WORDS = {
     "new": "queued",
     "again": "queued again",
     "duplicate": "duplicate, not queued twice",
     "running": "running, left alone",
     "kept": "ended, kept",
+    "unreadable": "unreadable, left alone",
 }
 
 
@@ -40,6 +42,11 @@ _WORDS = {
 @click.option("--command", metavar="TEMPLATE", help="A command instead of the experiment's.")
 @click.option("--after", multiple=True, metavar="ID", help="Wait until this run is complete.")
 @click.option("--retries", type=click.IntRange(0, 1000), help="More attempts if the command fails.")
+@click.option(
+    "--max-faults",
+    type=click.IntRange(1, 1000),
+    help="Faults (node lost, killed for memory) after which a run has failed (default 3).",
+)
 @click.option("--timeout", metavar="TIME", help="Time limit of one attempt: 90s, 15m, 2h, 1d.")
 @click.option(
     "--resources", metavar="K=V,...", help="mem_mb=8000*2,runtime=120,gpus=1,partition=P,..."
@@ -86,6 +93,7 @@ def add(**given: Any) -> None:
         command=given["command"],
         after=given["after"],
         retries=given["retries"],
+        max_faults=given["max_faults"],
         timeout_s=parse_duration(_number(given["timeout"])) if given["timeout"] else None,
         resources=parse_resources(given["resources"]) if given["resources"] else {},
         priority=given["priority"],
@@ -144,8 +152,16 @@ def _print(plan: AddPlan, done: list[Planned], dry_run: bool) -> None:
             click.echo(f"first command: {plan.command}")
         return
     click.echo(words or "no configuration is left to queue")
-    for planned in done:
-        if planned.action == "duplicate":
-            note(f"warning: {short(planned.job_id)}: {planned.note}")
+    notable = [p for p in done if p.action in ("duplicate", "unreadable")]
+    for planned in notable[:_SHOWN]:
+        note(f"warning: {short(planned.job_id)}: {planned.note}")
+    if len(notable) > _SHOWN:
+        note(f"warning: ... and {len(notable) - _SHOWN} more")
+    finished = sum(p.action == "again" and p.note == "was complete" for p in done)
+    if finished:
+        note(
+            f"warning: {finished} of them were complete and will be executed again; "
+            "aexp queue remove takes that back, --skip-finished leaves them out"
+        )
     if counts["new"] or counts["again"]:
         note("next: snakemake --cores 4    (or: aexp run --cores 4, aexp queue run)")

@@ -38,6 +38,9 @@ def classify(finished: Finished, metrics: dict[str, Any] | None) -> Outcome:
         return Outcome(FAILED, code, "timeout", False, message, tail, usage, metrics)
     if finished.interrupted_by is not None or was_asked_to_end(code):
         return _interrupted(finished)
+    if finished.in_prelude:
+        message = f"the experiment's prelude failed here: {_words(code)}"
+        return Outcome(FAILED, code, "prelude", True, message, tail, usage)
     if code == 0:
         return Outcome(COMPLETE, 0, usage=usage, metrics=metrics)
     if code in _KILLED:
@@ -57,6 +60,18 @@ def _interrupted(finished: Finished) -> Outcome:
             FAILED, finished.returncode, cause, True, message, finished.tail, finished.usage
         )
     number = finished.interrupted_by
+    if number is None:
+        # Nobody asked us to end: if the command always ends so, it must not be tried for ever.
+        message = f"{_words(finished.returncode)}, which nobody sent to aexp"
+        return Outcome(
+            FAILED,
+            finished.returncode,
+            "interrupted",
+            True,
+            message,
+            finished.tail,
+            finished.usage,
+        )
     name = signal.Signals(number).name if number else _words(finished.returncode)
     return Outcome(
         QUEUED,

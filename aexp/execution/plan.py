@@ -8,6 +8,8 @@ from aexp.kb.runner import load_runner
 from aexp.model import Run, short
 from aexp.paths import Repo
 
+PRELUDE_VARIABLE = "AEXP_PRELUDE"
+
 
 class Plan(NamedTuple):
     """What one attempt executes.
@@ -18,10 +20,14 @@ class Plan(NamedTuple):
         The shell and its script.
     command : str
         The rendered command, for the record.
+    has_prelude : bool
+        Whether lines of the experiment's run before it. They remove the file that
+        ``AEXP_PRELUDE`` names when all have succeeded.
     """
 
     arguments: list[str]
     command: str
+    has_prelude: bool = False
 
 
 def plan_command(repo: Repo, run: Run, *, remember: bool = False) -> Plan:
@@ -63,5 +69,7 @@ def plan_command(repo: Repo, run: Run, *, remember: bool = False) -> Plan:
     command = render_runner_command(template, run.sp, run.job_id)
     if prelude is None:
         return Plan(["/bin/sh", "-c", command], command)
-    # The lines of a prelude must all succeed; the command then runs in the same shell.
-    return Plan(["bash", "-c", f"set -e\n{prelude}\nset +e\n{command}"], command)
+    # The lines of a prelude must all succeed; the command then runs in the same shell. The
+    # mark tells the machine's failure (no such module here) from the command's own.
+    done = f'rm -f -- "${PRELUDE_VARIABLE}"; unset {PRELUDE_VARIABLE}'
+    return Plan(["bash", "-c", f"set -e\n{prelude}\n{done}\nset +e\n{command}"], command, True)

@@ -37,6 +37,8 @@ class Finished(NamedTuple):
     usage : dict
         ``wallclock_s``; ``cpu_s`` and ``max_rss_mb`` of the command and the children it
         waited for (``getrusage(2)``).
+    in_prelude : bool
+        Whether it ended before the experiment's prelude had succeeded.
     """
 
     returncode: int
@@ -44,6 +46,7 @@ class Finished(NamedTuple):
     timed_out: bool
     tail: str
     usage: dict[str, float]
+    in_prelude: bool = False
 
 
 class Output:

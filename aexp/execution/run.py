@@ -19,10 +19,10 @@ from aexp.errors import (
 )
 from aexp.execution.gpus import Lease, lease
 from aexp.execution.outcome import classify, read_metrics, was_asked_to_end
-from aexp.execution.plan import Plan, plan_command
+from aexp.execution.plan import PRELUDE_VARIABLE, Plan, plan_command
 from aexp.execution.process import Command, Finished, Output
 from aexp.execution.signals import SignalBox
-from aexp.files import remove
+from aexp.files import remove, write_atomic
 from aexp.model import (
     COMPLETE,
     CREATED,
@@ -300,6 +300,7 @@ class _Execution:
     ) -> Outcome:
         metrics_path = self.repo.run_file(self.job_id, METRICS)
         remove(metrics_path)
+        mark = self._prelude_mark(plan)
         output = Output(log)
         try:
             command = Command(
@@ -329,7 +330,18 @@ class _Execution:
         metrics, problem = read_metrics(metrics_path)
         if problem:
             self.say(problem)
+        if mark is not None and remove(mark) and finished.returncode != 0:
+            finished = finished._replace(in_prelude=True)
         return classify(self._await_late_signal(finished), metrics)
+
+    def _prelude_mark(self, plan: Plan) -> str | None:
+        """Make the file that a prelude removes when it has succeeded."""
+        path = self.repo.run_file(self.job_id, ".prelude")
+        remove(path)
+        if not plan.has_prelude:
+            return None
+        write_atomic(path, b"")
+        return path
 
     def _record_interruption(self, claim: Claim) -> None:
         with contextlib.suppress(AexpError, OSError):  # a full disk must not cost the grace time
@@ -357,6 +369,7 @@ class _Execution:
             "AEXP_STATEPOINT_PATH": self.repo.run_file(self.job_id, STATEPOINT),
             "AEXP_METRICS_PATH": metrics_path,
             "AEXP_ATTEMPT": str(number),
+            PRELUDE_VARIABLE: self.repo.run_file(self.job_id, ".prelude"),
             claims.MARKER_VARIABLE: claim.owner.nonce,
         }
 

@@ -21,7 +21,7 @@ _RUN_FILES = (
     "claim",
     "heartbeat",
     "metrics.json",
-    "code.patch",
+    "code*.patch",
     "logs/",
     "environment/",
     "checkpoints/",
@@ -34,6 +34,7 @@ def block(store: str) -> str:
     own = [
         "# working files of aexp and Snakemake:",
         ".snakemake/",
+        ".aexp/ledger/.*",
         *(f"/{store}/workspace/*/{name}" for name in _RUN_FILES),
         f"/{store}/workspace/.new-*/",
         f"/{store}/.signac_sp_cache.json.gz",

@@ -66,12 +66,12 @@ class Experiment(NamedTuple):
     @property
     def retries(self) -> int:
         """How many more attempts a failing command gets."""
-        value = self.meta.get("retries", 0)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise ArtifactReadError(
-                f"{self.path}: retries is {value!r}", "write a number, 0 or more"
-            )
-        return value
+        return self._count("retries", 0) or 0
+
+    @property
+    def max_faults(self) -> int | None:
+        """After how many faults of the infrastructure a run has failed."""
+        return self._count("max_faults", 1)
 
     @property
     def timeout_s(self) -> float | None:
@@ -94,6 +94,16 @@ class Experiment(NamedTuple):
                 "write resources: {mem_mb: 8000, runtime: 120}",
             )
         return {str(key): item for key, item in value.items()}
+
+    def _count(self, key: str, least: int) -> int | None:
+        value = self.meta.get(key)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ArtifactReadError(
+                f"{self.path}: {key} is {value!r}", f"write a number, {least} or more"
+            )
+        return value
 
     def _text(self, key: str) -> str | None:
         value = self.meta.get(key)
@@ -152,7 +162,7 @@ def load_experiment(repo: Repo, experiment_id: str) -> Experiment:
 
 def parse_duration(value: object) -> float:
     """Return a duration in seconds: a number, or text such as ``90s``, ``15m``, ``2h``, ``1d``."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e9:
         return float(value)
     if isinstance(value, str):
         match = _DURATION.fullmatch(value.strip())

@@ -77,14 +77,12 @@ def add_many_to_queue(
     adder = Adder(repo, experiment_id, _options(dict(options)))
     base = dict(base_sp or {})
     if isinstance(sweep, Mapping):
-        clash = sorted(set(sweep) & set(base))
-        if clash:
-            raise UsageError(
-                f"{', '.join(clash)} is given both fixed and swept", "drop one of them"
-            )
-        grid = [{**base, **combination} for combination in product(sweep)]
+        if rows is not None:
+            raise UsageError("a sweep mapping and rows are both given", "put one into the other")
+        rows, sweep_text = list(product(sweep)), None
     else:
-        grid = expand(base, sweep, zipped, rows, exclude)
+        sweep_text = sweep
+    grid = expand(base, sweep_text, zipped, rows, exclude)
     plan = adder.plan(grid)
     for note in plan.warnings:
         warnings.warn(note, UserWarning, stacklevel=2)

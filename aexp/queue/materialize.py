@@ -1,5 +1,6 @@
 """Write a script that executes the queue where it belongs: a shell, Slurm, or a plain list."""
 
+import json
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -180,7 +181,8 @@ def _slurm_script(
     if chosen.experiment_id is not None:
         arguments += ["--experiment", chosen.experiment_id]
     if chosen.sp:
-        arguments += ["--sp", ",".join(f"{key}={value}" for key, value in chosen.sp.items())]
+        wanted = (f"{key}:={json.dumps(value)}" for key, value in chosen.sp.items())
+        arguments += ["--sp", ",".join(wanted)]
     first = min(count, array_size) - 1
     label = "".join(c if c.isalnum() or c in "._-" else "-" for c in chosen.tag or "all")
     chunks = [

@@ -113,12 +113,26 @@ class Queue:
                         stack.append((examined, False))
 
     def examine(self, run: Run) -> Pending:
-        """Return a run's state in the queue; each run is looked at once."""
-        found = self._examined.get(run.job_id)
-        if found is None:
-            found = self._running(run) if run.status == RUNNING else self._queued(run)
-            self._examined[run.job_id] = found
-        return found
+        """Return a run's state in the queue; each run is looked at once, its parents first."""
+        stack = [run]
+        entered: set[str] = set()
+        while stack:
+            current = stack[-1]
+            if current.job_id not in entered:
+                entered.add(current.job_id)
+                stack += [
+                    self._runs[parent]
+                    for parent in current.after
+                    if parent in self._runs and parent not in self._examined
+                    if parent not in entered
+                ]
+                continue
+            stack.pop()
+            if current.job_id not in self._examined:
+                is_running = current.status == RUNNING
+                found = self._running(current) if is_running else self._queued(current)
+                self._examined[current.job_id] = found
+        return self._examined[run.job_id]
 
     def _running(self, run: Run) -> Pending:
         state = run_liveness(self.repo, run, self._states)
@@ -168,8 +182,8 @@ class Queue:
             if known is None or status in TERMINAL_STATUSES:
                 words = status or "not in this store"
                 return Pending(run, BLOCKED, f"blocked by {short(parent)}, which is {words}")
-            examined = self.examine(known)
-            if examined.state in (BLOCKED, UNKNOWN, ELSEWHERE):
+            examined = self._examined.get(parent)
+            if examined is not None and examined.state in (BLOCKED, UNKNOWN, ELSEWHERE):
                 return Pending(run, BLOCKED, f"blocked by {short(parent)}: {examined.why}")
             pending.append(short(parent))
         return Pending(run, WAITING, "waits for " + ", ".join(pending)) if pending else None
@@ -213,6 +227,10 @@ class QueueEntry(NamedTuple):
     last_error: dict[str, Any] | None
     state: str
     why: str
+    priority: int = 0
+    after: list[str] = []  # noqa: RUF012  (never mutated)
+    resources: dict[str, Any] = {}  # noqa: RUF012  (never mutated)
+    attempts: int = 0
 
 
 def queue_entry(pending: Pending) -> QueueEntry:
@@ -230,6 +248,10 @@ def queue_entry(pending: Pending) -> QueueEntry:
         section(run.queue, "last_error") or None,
         pending.state,
         pending.why,
+        run.record.get("priority", 0),
+        run.after,
+        section(run.record, "resources"),
+        len(run.attempts),
     )
 
 

@@ -56,6 +56,8 @@ class QueueOptions(NamedTuple):
         Runs that must be complete first.
     retries : int or None
         More attempts for a failing command.
+    max_faults : int or None
+        Faults of the infrastructure after which the run has failed (3).
     timeout_s : float or None
         Time limit of one attempt, seconds.
     resources : mapping
@@ -77,6 +79,7 @@ class QueueOptions(NamedTuple):
     command: str | None = None
     after: tuple[str, ...] = ()
     retries: int | None = None
+    max_faults: int | None = None
     timeout_s: float | None = None
     resources: Mapping[str, Any] = {}
     priority: int = 0
@@ -352,6 +355,9 @@ def _settings(experiment: Experiment, options: QueueOptions, parents: list[str])
     retries = experiment.retries if options.retries is None else options.retries
     if retries:
         settings["retries"] = retries
+    faults = experiment.max_faults if options.max_faults is None else options.max_faults
+    if faults is not None:
+        settings["max_faults"] = faults
     timeout = options.timeout_s if options.timeout_s is not None else experiment.timeout_s
     if timeout:
         settings["timeout_s"] = timeout

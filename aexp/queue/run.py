@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aexp import slurm
-from aexp.errors import EXIT_OK, EXIT_TEMPFAIL, AexpError, UsageError
+from aexp.errors import EXIT_FAILED, EXIT_OK, EXIT_TEMPFAIL, AexpError, UsageError
 from aexp.execution.run import execute_run
 from aexp.execution.signals import SignalBox
-from aexp.model import short
+from aexp.model import COMPLETE, short
 from aexp.paths import Repo
 from aexp.queue.arrays import array_id, frozen_list
 from aexp.queue.pending import Queue
@@ -94,9 +94,11 @@ def _run_all(
         code = _guarded(repo, job_id, signals, options, wait=False)
         if signals.ending:
             return [*codes, EXIT_TEMPFAIL]
-        if code == EXIT_TEMPFAIL and _may_come_back(repo, job_id):
-            later.append(job_id)
-            continue
+        if code == EXIT_TEMPFAIL:
+            if _may_come_back(repo, job_id):
+                later.append(job_id)
+                continue
+            code = _code_by_now(repo, job_id)
         codes.append(code)
         if code != EXIT_OK and not go_on:
             return codes
@@ -106,6 +108,17 @@ def _run_all(
         if signals.ending or (code != EXIT_OK and not go_on):
             return codes
     return codes
+
+
+def _code_by_now(repo: Repo, job_id: str) -> int:
+    """Return the exit code of a run that its owner may have ended since we asked."""
+    try:
+        run = read_run(repo, job_id)
+    except AexpError:
+        return EXIT_TEMPFAIL
+    if not run.is_terminal:
+        return EXIT_TEMPFAIL
+    return EXIT_OK if run.status == COMPLETE else EXIT_FAILED
 
 
 def _may_come_back(repo: Repo, job_id: str) -> bool:

@@ -16,7 +16,10 @@ In a Snakefile of your own::
 """
 
 import os
+from collections.abc import Callable
 from typing import Any
+
+InputFunction = Callable[..., list[str]]
 
 
 def snakefile() -> str:
@@ -29,8 +32,8 @@ def rules() -> str:
     return os.path.join(os.path.dirname(os.path.abspath(__file__)), "rules.smk")
 
 
-def queued(**filters: Any) -> list[str]:
-    """Return the gates of all runs under a filter that are complete or still to be executed.
+def queued(**filters: Any) -> InputFunction:
+    """Return an input function: the gates of all runs that are complete or to be executed.
 
     A gate (``.runs/workspace/<id>/complete``) exists only for a complete run, so a rule
     with these inputs makes Snakemake execute the runs first and waits for their success.
@@ -39,28 +42,35 @@ def queued(**filters: Any) -> list[str]:
     ----------
     **filters
         ``experiment``, ``hypothesis``, ``tag``, and state-point keys.
+
+    Returns
+    -------
+    callable
+        Snakemake calls it when it needs the rule, so that the store is not listed by every
+        job that reads the Snakefile. For a list, call it with any argument.
     """
-    from aexp.workflow.helpers import paths
-
-    return paths("gate", include_queued=True, **filters)
+    return _paths("gate", include_queued=True, **filters)
 
 
-def completed(**filters: Any) -> list[str]:
-    """Return the gates of all complete runs under a filter (see `queued`)."""
-    from aexp.workflow.helpers import paths
-
-    return paths("gate", **filters)
+def completed(**filters: Any) -> InputFunction:
+    """Return an input function: the gates of all complete runs (see `queued`)."""
+    return _paths("gate", **filters)
 
 
-def sentinels(**filters: Any) -> list[str]:
-    """Return the sentinels of all complete runs under a filter."""
-    from aexp.workflow.helpers import paths
-
-    return paths("sentinel", **filters)
+def sentinels(**filters: Any) -> InputFunction:
+    """Return an input function: the sentinels of all complete runs (see `queued`)."""
+    return _paths("sentinel", **filters)
 
 
-def ledger_entries(**filters: Any) -> list[str]:
-    """Return the ledger entries of all complete runs under a filter."""
-    from aexp.workflow.helpers import paths
+def ledger_entries(**filters: Any) -> InputFunction:
+    """Return an input function: the ledger entries of all complete runs (see `queued`)."""
+    return _paths("ledger", **filters)
 
-    return paths("ledger", **filters)
+
+def _paths(kind: str, *, include_queued: bool = False, **filters: Any) -> InputFunction:
+    def paths_of(wildcards: Any = None) -> list[str]:
+        from aexp.workflow.helpers import paths
+
+        return paths(kind, include_queued=include_queued, **filters)
+
+    return paths_of

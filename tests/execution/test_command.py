@@ -191,8 +191,12 @@ def test_the_prelude_runs_first_in_the_same_shell_and_must_succeed(research: Any
     research.experiment("echo $GREETING *.nothing {seed}; false; echo still here", prelude)
     assert research.aexp("run-queued", research.one("seed=0")).stdout == "hello 0\nstill here\n"
     research.experiment("echo never", "prelude: |\n  echo before\n  false\n  echo after\n")
-    done = research.aexp("run-queued", research.one("seed=1"), rc=1)
+    # A prelude that fails is a fault of the machine, not a result of the run.
+    job_id = research.one("seed=1")
+    done = research.aexp("run-queued", job_id, rc=75)
     assert done.stdout == "before\n"
+    assert research.doc(job_id)["aexp_run"]["attempts"][-1]["cause"] == "prelude"
+    assert research.status(job_id) == "queued"
 
 
 def test_a_command_of_the_runs_own(research: Any) -> None:

@@ -117,14 +117,17 @@ def test_a_wrapper_killed_while_interrupting_counts_nothing(research: Any, wait_
     assert "faults" not in doc["aexp_run"]
 
 
-def test_a_command_that_is_sent_term_by_somebody_else_decides_nothing(
+def test_a_command_that_is_sent_term_by_somebody_else_is_not_tried_for_ever(
     research: Any, wait_until: Any
 ) -> None:
     research.experiment("kill -TERM $$")
     job_id = research.one("seed=0")
-    research.aexp("run-queued", job_id, rc=75)
-    assert research.status(job_id) == "queued"
-    assert "faults" not in research.doc(job_id)["aexp_run"]
+    for _ in range(2):
+        research.aexp("run-queued", job_id, rc=75)
+        assert research.status(job_id) == "queued"
+    research.aexp("run-queued", job_id, rc=1)
+    assert research.status(job_id) == "failed"
+    assert research.entry(job_id)["cause"] == "interrupted"
 
 
 def test_user_signals_are_passed_to_the_command(research: Any, wait_until: Any) -> None:
