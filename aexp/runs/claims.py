@@ -16,12 +16,15 @@ from aexp.processes import (
     host_identity,
     is_running,
     marked_processes,
+    signal_group,
     start_time,
 )
 from aexp.runs.document import run_lock
 from aexp.runs.store import read_run
 
 MARKER_VARIABLE = "AEXP_CLAIM"
+# A command may fork while it is being ended: look again until nothing is left.
+_KILL_ROUNDS = 50
 
 
 class Owner(NamedTuple):
@@ -245,24 +248,32 @@ def end_orphans(repo: Repo, job_id: str, owner: Owner) -> bool:
     bool
         Whether all of them are gone.
     """
-    orphans = set(marked_processes(f"{MARKER_VARIABLE}={owner.nonce}"))
-    orphans.update(_recorded_group(repo, job_id, owner))
-    return end_processes(sorted(orphans)) if orphans else True
+    group = _recorded_group(repo, job_id, owner)
+    if group is not None:
+        signal_group(group, signal.SIGKILL)  # all at once, so that none forks meanwhile
+    for _ in range(_KILL_ROUNDS):
+        orphans = set(marked_processes(f"{MARKER_VARIABLE}={owner.nonce}"))
+        orphans.update(group_members(group) if group is not None else ())
+        if not orphans:
+            return True
+        if not end_processes(sorted(orphans)):
+            return False
+    return False
 
 
-def _recorded_group(repo: Repo, job_id: str, owner: Owner) -> list[int]:
+def _recorded_group(repo: Repo, job_id: str, owner: Owner) -> int | None:
     if owner.host != host_identity().host:
-        return []
+        return None
     try:
         run = read_run(repo, job_id)
     except AexpError:
-        return []
+        return None
     process = section(run.queue, "proc")
     pid, started = process.get("pid"), process.get("start_fingerprint")
     last = run.attempts[-1] if run.attempts else {}
     if last.get("claim") != owner.nonce or not isinstance(pid, int) or pid <= 1:
-        return []
-    return group_members(pid) if is_running(pid, started) else []
+        return None
+    return pid if is_running(pid, started) else None
 
 
 def release(repo: Repo, claim: Claim) -> None:
