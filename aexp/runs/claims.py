@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 from typing import Any, NamedTuple
 
 from aexp import slurm
