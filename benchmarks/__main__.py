@@ -39,12 +39,16 @@ def main() -> int:
     build.mkdir(parents=True, exist_ok=True)
     compileall.compile_dir(str(Path(aexp.__file__).parent), quiet=2)
     rows: list[Row] = []
+    broken: list[str] = []
     with tempfile.TemporaryDirectory(dir=build, prefix="scratch-") as scratch:
         place = Place(build, Path(scratch), given.quick)
         for name in given.names or GROUPS:
             began = time.monotonic()
             print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
-            rows += GROUPS[name](place)
+            try:
+                rows += GROUPS[name](place)
+            except RuntimeError as error:  # one command failed; the other groups go on
+                broken.append(f"{name}: {error}")
             print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
     about = {
         "python": platform.python_version(),
@@ -55,7 +59,7 @@ def main() -> int:
     print(table(rows))
     if given.json:
         given.json.write_text(as_json(rows, about) + "\n")
-    broken = [row.what for row in rows if row.ok is False]
+    broken += [row.what for row in rows if row.ok is False]
     for what in broken:
         print(f"broken: {what}", file=sys.stderr)
     return 1 if broken else 0

@@ -25,7 +25,7 @@ def _first_time(place: Place, large: int) -> list[Row]:
     }
     if place.peer:
         cases["peer"] = _fresh(place, place.peer, large)
-    costs = interleaved(cases, place.size(3, 3), warm=False)
+    costs = interleaved(cases, place.size(1, 3), warm=False)
     what = f"ledger backfill, {large:,} new entries"
     rows = [
         compare(what, costs["large"], "plain loop, fsync", costs["floor"], "<= 4"),

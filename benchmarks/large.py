@@ -22,14 +22,13 @@ def run(place: Place) -> list[Row]:
     bare_planned = snakemake_alone(place, bare, count, "--dry-run")
     drained = measure(snakemake, repo)
     nothing = measure(snakemake, repo)
-    bare_drained = snakemake_alone(place, bare, count)
     _check_all_complete(place, repo, count)
     alone = "snakemake alone, true"
     return [
         Row(f"{count:,} queued runs: queue add", cost=added),
         Row(f"{count:,} queued runs: queue list", cost=listed),
         compare(f"{count:,} queued runs: snakemake -n", planned, alone, bare_planned),
-        compare(f"{count:,} queued runs: drained on 2 cores", drained, alone, bare_drained),
+        Row(f"{count:,} queued runs: drained on 2 cores", cost=drained),
         Row(f"{count:,} ended runs: snakemake, nothing due", cost=nothing),
     ]
 

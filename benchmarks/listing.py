@@ -18,15 +18,18 @@ def run(place: Place) -> list[Row]:
         "list-runs": Case(lambda: [place.aexp, "list-runs"], repo),
         "due runs for the Snakefile": Case(lambda: place.floor("due", str(count)), repo),
     }
-    if place.peer:
-        cases["peer"] = Case(lambda: [str(place.peer), "queue", "list"], repo)
     costs = interleaved(cases, place.size(7, 5))
     rows = [
         compare(f"{name}, {count:,} runs", costs[name], "read the files", costs["floor"], "<= 4")
         for name in ("queue list", "list-runs", "due runs for the Snakefile")
     ]
     if place.peer:
-        rows.append(
-            compare(f"queue list, {count:,} runs", costs["queue list"], "the peer", costs["peer"])
-        )
+        names = {"ours": place.aexp, "peer": place.peer}
+        pair = {
+            name: Case(lambda program=program: [program, "queue", "list"], repo)
+            for name, program in names.items()
+        }
+        costs = interleaved(pair, 2, warm=False)
+        what = f"queue list, {count:,} runs"
+        rows.append(compare(what, costs["ours"], "the peer", costs["peer"]))
     return rows
