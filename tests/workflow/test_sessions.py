@@ -95,6 +95,27 @@ def test_a_dry_run_beside_a_live_session_changes_nothing(
     assert set(witness.count("start").values()) == {1}
 
 
+def test_nothing_of_a_dead_owners_command_survives_the_next_attempt(
+    research: Any, witness: Any, processes: Any, wait_until: Any
+) -> None:
+    """Although it forks without end, so that no list of its processes is the last one."""
+    stop = research.root.parent / "stop"
+    storm = f"while ! test -e {stop}; do (sleep 0.02; sleep 0.02) & sleep 0.01; done"
+    research.experiment(f"sh {witness.script} {{job_id}} 0 0 & {storm}")
+    witness.hold(job_id := research.add("seed=0")[0])
+    for attempt in range(1, 3):
+        wrapper = research.start_aexp("run-queued", job_id)
+        wait_until(lambda: witness.count("start")[job_id] == attempt)  # noqa: B023
+        wait_until(lambda: research.doc(job_id)["queue"].get("proc"))
+        processes.kill([wrapper.pid])
+        wrapper.wait(60)
+        research.aexp("reconcile")
+        assert not processes.matching(str(witness.script))
+    stop.touch()
+    witness.assert_no_overlap()
+    assert research.doc(job_id)["aexp_run"]["faults"] == 2
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["ctrl-c", "term", "kill main", "kill wrappers", "kill both"])
 def test_the_same_command_again_after_an_end_in_the_middle(
