@@ -15,6 +15,7 @@ from aexp.errors import (
     EXIT_OK,
     EXIT_TEMPFAIL,
     AexpError,
+    CorruptFile,
     StatusError,
 )
 from aexp.execution.gpus import Lease, lease
@@ -190,6 +191,11 @@ class _Execution:
             got = claims.acquire(self.repo, self.job_id, adopt=self.adopt)
             if isinstance(got, Claim):
                 return self._with_claim(got, before)
+            if got.owner is None:
+                raise CorruptFile(
+                    got.liveness.reason,
+                    f"if nothing executes this run: aexp queue release {short(self.job_id)}",
+                )
             if not self.wait:
                 self.say(f"is being executed elsewhere: {got.liveness.reason}")
                 return EXIT_TEMPFAIL
