@@ -1,9 +1,10 @@
-"""``python -m benchmarks [names...] [--quick] [--json FILE]``."""
+"""``python -m benchmarks [names...] [--quick] [--no-peer] [--json FILE]``."""
 
 import argparse
 import compileall
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -30,18 +31,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(GROUPS))
     parser.add_argument("--quick", action="store_true", help="small sizes: does it all work?")
+    parser.add_argument("--no-peer", action="store_true", help="leave the published peer out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows as JSON")
     given = parser.parse_args()
     unknown = set(given.names) - set(GROUPS)
     if unknown:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}; one of {', '.join(GROUPS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the scratch folder goes all the same
     build = Path(__file__).resolve().parent.parent / "build" / "bench"
     build.mkdir(parents=True, exist_ok=True)
     compileall.compile_dir(str(Path(aexp.__file__).parent), quiet=2)
     rows: list[Row] = []
     broken: list[str] = []
     with tempfile.TemporaryDirectory(dir=build, prefix="scratch-") as scratch:
-        place = Place(build, Path(scratch), given.quick)
+        place = Place(build, Path(scratch), given.quick, not given.no_peer)
         for name in given.names or GROUPS:
             began = time.monotonic()
             print(f"{name} ...", end=" ", file=sys.stderr, flush=True)

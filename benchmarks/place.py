@@ -22,13 +22,16 @@ class Place:
         Folder for stores, removed when the benchmarks end.
     quick : bool
         Small sizes, few rounds: whether everything works, not how fast it is.
+    with_peer : bool, default True
+        Whether the peer is measured too.
     """
 
-    def __init__(self, build: Path, scratch: Path, quick: bool) -> None:
+    def __init__(self, build: Path, scratch: Path, quick: bool, with_peer: bool = True) -> None:
         self.build = build
         self.scratch = scratch
         self.quick = quick
         self.python = sys.executable
+        self._with_peer = with_peer
         self._serial = 0
 
     @cached_property
@@ -64,6 +67,8 @@ class Place:
     @cached_property
     def peer(self) -> str | None:
         """The peer's console script in an environment of its own; None when it cannot be had."""
+        if not self._with_peer:
+            return None
         home = self.build / "peer"
         script = home / "bin" / "aexp"
         stamp = home / PEER
