@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 
+@pytest.mark.slow
 def test_a_killed_re_run_keeps_the_earlier_entry(
     research: Any, witness: Any, processes: Any, wait_until: Any, finish: Any
 ) -> None:
@@ -60,6 +61,7 @@ def test_a_killed_re_run_keeps_the_earlier_entry(
     assert "superseded" not in json.dumps(research.doc(again))
 
 
+@pytest.mark.slow
 def test_forcing_snakemake_loses_nothing(
     research: Any, witness: Any, evidence: Any, snapshot: Any
 ) -> None:

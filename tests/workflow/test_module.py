@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 SNAKEFILE = """
 import aexp.workflow
 
@@ -25,6 +27,7 @@ rule table:
 """
 
 
+@pytest.mark.slow
 def test_a_downstream_rule_waits_behind_the_gate(research: Any, witness: Any) -> None:
     good = research.add("seed=0..1,sleep=0,code=0", "--tag", "paper")
     flag = research.root.parent / "mended"

@@ -197,3 +197,17 @@ def test_called_where_it_cannot_work(research: Any, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "run: aexp install" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_claim_that_cannot_be_read(research: Any, witness: Any) -> None:
+    odd, plain = research.add("seed=0..1,sleep=0,code=0")
+    (research.workspace(odd) / "claim").write_text("{}")
+    assert states(research) == {odd: "unknown", plain: "ready"}
+    done = research.snakemake()
+    assert f"not due: {odd[:8]}:" in done.stderr
+    assert witness.count("start") == {plain: 1}
+    refused = research.aexp("run-queued", odd, rc=1)
+    assert f"aexp queue release {odd[:8]}" in refused.stderr
+    research.aexp("queue", "release", odd)
+    research.snakemake()
+    assert witness.count("start") == {plain: 1, odd: 1}

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import pytest
 import yaml
 
 
@@ -108,6 +109,7 @@ def test_looking_does_not_reconcile(research: Any, witness: Any, evidence: Any) 
     assert not list((research.root / ".aexp" / "cache" / "sessions").glob("*"))
 
 
+@pytest.mark.slow
 def test_the_short_form(research: Any, witness: Any) -> None:
     runs = research.add("seed=0..3,sleep=0,code=0", "--tag", "1e3")
     (other,) = research.add("seed=9,sleep=0,code=0", "--tag", "two words: it's 5%")
