@@ -112,7 +112,7 @@ def begin_attempt(
         record.pop("before", None)
         record["store"] = {"id": repo.store_id, "machine": repo.machine_label}
         attempt: dict[str, Any] = {
-            "attempt": _next_attempt(run),
+            "attempt": next_attempt(run),
             "status": RUNNING,
             "started_at": now,
             "host": owner.host,
@@ -130,7 +130,8 @@ def begin_attempt(
     return _change(repo, claim.job_id, edit)
 
 
-def _next_attempt(run: Run) -> int:
+def next_attempt(run: Run) -> int:
+    """Return the number of a run's next attempt; the first is 1."""
     numbers = [attempt.get("attempt", 0) for attempt in run.attempts]
     return max([n for n in numbers if isinstance(n, int)], default=0) + 1
 

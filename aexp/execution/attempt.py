@@ -1,0 +1,207 @@
+"""One attempt: the command of a claimed run, from its start to the record of its end."""
+
+import contextlib
+import errno
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aexp.errors import AexpError
+from aexp.execution.gpus import Lease, lease
+from aexp.execution.outcome import classify, read_metrics, was_asked_to_end
+from aexp.execution.plan import PRELUDE_VARIABLE, Plan, plan_command
+from aexp.execution.process import Command, Finished, Output
+from aexp.execution.signals import SignalBox
+from aexp.files import remove, write_atomic
+from aexp.model import COMPLETE, FAILED, QUEUED, Run, utc_now
+from aexp.paths import METRICS, STATEPOINT, Repo, hostname
+from aexp.processes import signal_group, start_time
+from aexp.runs import claims, heartbeat
+from aexp.runs.claims import Claim
+from aexp.runs.outcome import Outcome
+from aexp.runs.status import (
+    begin_attempt,
+    end_attempt,
+    next_attempt,
+    record_interruption,
+    record_process,
+    stop_requested,
+)
+from aexp.runs.store import read_intact_run, read_run
+
+DEFAULT_GRACE_S = 20.0
+_LATE_SIGNAL_S = 1.0
+
+
+class Attempt:
+    """One execution of a run that this process has claimed.
+
+    Parameters
+    ----------
+    repo : Repo
+        The repository.
+    claim : Claim
+        This process's claim on the run.
+    signals : SignalBox
+        Signals that reach the wrapper.
+    say : callable
+        Tells the caller what happens.
+    """
+
+    def __init__(
+        self, repo: Repo, claim: Claim, signals: SignalBox, say: Callable[[str], None]
+    ) -> None:
+        self.repo = repo
+        self.claim = claim
+        self.job_id = claim.job_id
+        self.signals = signals
+        self.say = say
+
+    def execute(self) -> tuple[Run, Outcome | None]:
+        """Execute the command once; no outcome means that nothing was executed."""
+        run = read_intact_run(self.repo, self.job_id)
+        plan = plan_command(self.repo, run, remember=True)
+        number = next_attempt(run)
+        log = self.repo.log_path(self.job_id, number)
+        gpus = _count(run.record.get("resources"))
+        with lease(gpus, cancelled=self._is_unwanted, say=self.say) as devices:
+            if self.signals.ending:
+                return run, None
+            run = begin_attempt(
+                self.repo,
+                self.claim,
+                command=plan.command,
+                log=os.path.relpath(log, self.repo.run_dir(self.job_id)),
+            )
+            if run.is_terminal:  # a person has stopped it before it began
+                return run, None
+            try:
+                outcome = self._run_command(run, plan, log, number, devices)
+            except OSError as error:
+                outcome = _cannot_start(error)
+            except AexpError as error:
+                outcome = Outcome(QUEUED, message=error.message)
+                end_attempt(self.repo, self.job_id, outcome, claim=self.claim)
+                raise
+        run = end_attempt(self.repo, self.job_id, outcome, claim=self.claim)
+        if not run.attempts or run.attempts[-1].get("claim") != self.claim.owner.nonce:
+            self.say("another process has taken this run over; nothing was recorded here")
+            return run, None
+        self._tell(run, outcome, log)
+        return run, outcome
+
+    def _is_unwanted(self) -> bool:
+        return bool(self.signals.ending) or stop_requested(read_run(self.repo, self.job_id))
+
+    def _run_command(self, run: Run, plan: Plan, log: str, number: int, devices: Lease) -> Outcome:
+        metrics_path = self.repo.run_file(self.job_id, METRICS)
+        remove(metrics_path)
+        mark = self._prelude_mark(plan)
+        output = Output(log)
+        try:
+            command = Command(
+                plan.arguments,
+                cwd=self.repo.root,
+                env=self._environment(number, metrics_path, devices),
+                keep_open=devices.descriptors,
+            )
+            timeout = run.record.get("timeout_s")
+            try:
+                now = record_process(self.repo, self.claim, _process_record(command.pid))
+                finished = command.follow(
+                    output,
+                    self.signals,
+                    timeout_s=timeout if isinstance(timeout, (int, float)) else None,
+                    grace_s=_seconds("AEXP_GRACE_S", DEFAULT_GRACE_S),
+                    stop_at_once=stop_requested(now),
+                    beat=lambda: heartbeat.beat(self.repo, self.claim),
+                    beat_every_s=heartbeat.interval_s(),
+                    on_interrupt=self._record_interruption,
+                )
+            except BaseException:
+                signal_group(command.pid, signal.SIGKILL)
+                raise
+        finally:
+            output.close()
+        metrics, problem = read_metrics(metrics_path)
+        if problem:
+            self.say(problem)
+        if mark is not None and remove(mark) and finished.returncode != 0:
+            finished = finished._replace(in_prelude=True)
+        return classify(self._await_late_signal(finished), metrics)
+
+    def _prelude_mark(self, plan: Plan) -> str | None:
+        """Make the file that a prelude removes when it has succeeded."""
+        path = self.repo.run_file(self.job_id, ".prelude")
+        remove(path)
+        if not plan.has_prelude:
+            return None
+        write_atomic(path, b"")
+        return path
+
+    def _record_interruption(self) -> None:
+        with contextlib.suppress(AexpError, OSError):  # a full disk must not cost the grace time
+            record_interruption(self.repo, self.claim)
+
+    def _await_late_signal(self, finished: Finished) -> Finished:
+        """Give our own signal a moment: Slurm sends it to the command and to us at once."""
+        if finished.interrupted_by is None and was_asked_to_end(finished.returncode):
+            end = time.monotonic() + _LATE_SIGNAL_S
+            while not self.signals.ending and time.monotonic() < end:
+                time.sleep(0.02)
+            if self.signals.ending:
+                return finished._replace(interrupted_by=self.signals.ending[0])
+        return finished
+
+    def _environment(self, number: int, metrics_path: str, devices: Lease) -> Mapping[str, str]:
+        return {
+            "PYTHONUNBUFFERED": "1",  # so that a Python command's output is seen live
+            **os.environ,
+            **devices.environment(),
+            "AEXP_JOB_ID": self.job_id,
+            "AEXP_JOB_WORKSPACE": self.repo.run_dir(self.job_id),
+            "AEXP_STATEPOINT_PATH": self.repo.run_file(self.job_id, STATEPOINT),
+            "AEXP_METRICS_PATH": metrics_path,
+            "AEXP_ATTEMPT": str(number),
+            PRELUDE_VARIABLE: self.repo.run_file(self.job_id, ".prelude"),
+            claims.MARKER_VARIABLE: self.claim.owner.nonce,
+        }
+
+    def _tell(self, run: Run, outcome: Outcome, log: str) -> None:
+        if run.status == COMPLETE:
+            return
+        words = outcome.message or run.status
+        self.say(f"{words}; the run is {run.status}; log: {self.repo.relative(log)}")
+
+
+def _cannot_start(error: OSError) -> Outcome:
+    """Tell a command that no shell can start from a machine that cannot start any."""
+    message = f"the command cannot be started: {error.strerror or error}"
+    fault = error.errno not in (errno.E2BIG, errno.ENOENT, errno.EACCES, errno.ENAMETOOLONG)
+    return Outcome(FAILED, cause="cannot_start", fault=fault, message=message)
+
+
+def _process_record(pid: int) -> dict[str, Any]:
+    return {
+        "pid": pid,
+        "pgid": pid,
+        "host": hostname(),
+        "started_at": utc_now(),
+        "start_fingerprint": start_time(pid),
+    }
+
+
+def _count(resources: object) -> int:
+    if not isinstance(resources, dict):
+        return 0
+    value = resources.get("gpus", resources.get("gpu", 0))
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _seconds(variable: str, default: float) -> float:
+    try:
+        return max(0.0, float(os.environ.get(variable, default)))
+    except ValueError:
+        return default
