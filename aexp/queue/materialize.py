@@ -203,7 +203,11 @@ def _slurm_script(
 def _options(extra: str) -> list[str]:
     """Split ``"--qos=x --nice"`` into its options."""
     found: list[str] = []
-    for word in shlex.split(extra):
+    try:
+        words = shlex.split(extra)
+    except ValueError as error:
+        raise UsageError(f"--slurm-extra: {error}", "close the quotation mark") from None
+    for word in words:
         if word.startswith("-") or not found:
             found.append(word)
         else:
