@@ -41,7 +41,7 @@ def promote(job_id: str, machine_label: str | None, dry_run: bool, as_json: bool
 
     repo = Repo.installed()
     full_id = resolve_id(repo, job_id)
-    label = check_machine_label(machine_label) if machine_label else None
+    label = None if machine_label is None else check_machine_label(machine_label)
     changed = promote_run(repo, full_id, machine_label=label, dry_run=dry_run)
     path = repo.relative(repo.ledger_path(full_id))
     if as_json:
@@ -65,7 +65,7 @@ def backfill(machine_label: str | None, overwrite: bool, dry_run: bool, as_json:
     """
     from aexp.runs.promotion import backfill as backfill_store
 
-    label = check_machine_label(machine_label) if machine_label else None
+    label = None if machine_label is None else check_machine_label(machine_label)
     promoted, skipped, problems = backfill_store(
         Repo.installed(), machine_label=label, overwrite=overwrite, dry_run=dry_run
     )

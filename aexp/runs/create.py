@@ -91,7 +91,7 @@ def publish_run(repo: Repo, job_id: str, sp: dict[str, Any], doc: dict[str, Any]
         return False
     staging = os.path.join(repo.workspace, f"{NEW_PREFIX}{job_id}-{os.urandom(6).hex()}")
     try:
-        os.mkdir(staging)
+        _make_folder(staging)
         _write(os.path.join(staging, STATEPOINT), sp)
         _write(os.path.join(staging, DOCUMENT), doc)
         os.rename(staging, target)
@@ -104,6 +104,14 @@ def publish_run(repo: Repo, job_id: str, sp: dict[str, Any], doc: dict[str, Any]
             f"cannot create a run in {repo.workspace}: {error.strerror or error}",
             "check the folder's permissions and the free space, then run the command again",
         ) from error
+
+
+def _make_folder(path: str) -> None:
+    try:
+        os.mkdir(path)
+    except FileNotFoundError:
+        # A fresh clone: git keeps no empty folder, so the store has no workspace yet.
+        os.makedirs(path)
 
 
 def _write(path: str, content: dict[str, Any]) -> None:
