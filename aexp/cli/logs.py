@@ -56,25 +56,23 @@ def _log_path(repo: Repo, job_id: str, attempt: int | None) -> str | None:
 
 def _follow(repo: Repo, job_id: str, attempt: int | None) -> None:
     """Print what there is and what comes, also across attempts, until the run has ended."""
-    path: str | None = None
-    position = 0
+    number, position = attempt, 0
     while True:
         # First the status: what is written before an end is then read after it.
-        over = read_run(repo, job_id).is_terminal or (
-            attempt is not None and read_run(repo, job_id).status != RUNNING
-        )
-        now = _log_path(repo, job_id, attempt)
-        if now != path:
-            path, position = now, 0
-        position += _copy(path, position)
-        if over:
+        run = read_run(repo, job_id)
+        last = max((item.get("attempt", 0) for item in run.attempts), default=0)
+        number = number or last or None
+        if number is not None:
+            position += _copy(repo.log_path(job_id, number), position)
+            if attempt is None and number < last:
+                number, position = number + 1, 0
+                continue
+        if run.is_terminal or (attempt is not None and (attempt < last or run.status != RUNNING)):
             return
         time.sleep(_POLL_S)
 
 
-def _copy(path: str | None, position: int) -> int:
-    if path is None:
-        return 0
+def _copy(path: str, position: int) -> int:
     copied = 0
     try:
         with open(path, "rb") as file:
