@@ -99,7 +99,8 @@ class Command:
     ) -> None:
         self.began = time.monotonic()
         self._process = subprocess.Popen(
-            arguments,
+            # State points are UTF-8, whatever the locale says.
+            [argument.encode("utf-8", "surrogateescape") for argument in arguments],
             cwd=cwd,
             env=env,
             stdin=subprocess.DEVNULL,
