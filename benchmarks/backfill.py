@@ -33,7 +33,7 @@ def _first_time(place: Place, large: int) -> list[Row]:
     ]
     if place.peer:
         note = "the peer does not fsync and notes nothing in the document"
-        rows.append(compare(what, costs["large"], "the peer", costs["peer"], note=note))
+        rows.append(compare(what, costs["large"], "the peer", costs["peer"], ">= 5", note))
     return rows
 
 

@@ -5,11 +5,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+_LAUNCH = Path(__file__).with_name("launch.py")
 _NOT_OURS = ("AEXP_", "SLURM_", "SNAKEMAKE_")
 
 
@@ -59,31 +59,23 @@ def measure(
     arguments: Sequence[str], cwd: Path, *, expect: int = 0, stdin: str | None = None
 ) -> Cost:
     """Run a command to its end and say what it cost; an unexpected exit code is an error."""
-    with tempfile.TemporaryFile() as output:
-        began = time.perf_counter()
-        source = subprocess.PIPE if stdin is not None else subprocess.DEVNULL
+    with tempfile.TemporaryFile() as output, tempfile.NamedTemporaryFile("r") as answer:
         process = subprocess.Popen(
-            list(arguments),
+            [sys.executable, "-I", "-S", str(_LAUNCH), answer.name, *arguments],
             cwd=cwd,
             env=environment(),
-            stdin=source,
+            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-        if process.stdin is not None:
-            process.stdin.write(stdin.encode())
-            process.stdin.close()
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != expect:
+        process.communicate(stdin.encode() if stdin is not None else None)
+        code, cpu, wall, rss = answer.read().split() or ("no answer", "0", "0", "0")
+        if code != str(expect):
             output.seek(0)
             text = output.read()[-2000:].decode(errors="replace")
-            raise RuntimeError(
-                f"{' '.join(arguments)[:300]} exited with {process.returncode}:\n{text}"
-            )
+            raise RuntimeError(f"{' '.join(arguments)[:300]} exited with {code}:\n{text}")
     unit = 1024.0 if sys.platform != "darwin" else 1024.0 * 1024.0
-    return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / unit)
+    return Cost(float(cpu), float(wall), float(rss) / unit)
 
 
 def interleaved(cases: dict[str, Case], rounds: int, *, warm: bool = True) -> dict[str, Cost]:
