@@ -52,9 +52,17 @@ def test_documents_of_any_content(research: Any, text: str) -> None:
     bad, good = research.add("condition=full,seed=0..1")
     path = research.workspace(bad) / DOCUMENT
     path.write_text(text)
-    for arguments in (*SCANS, ("queue", "retry", "--all", "--dry-run"), ("show-run", bad), ("run-queued", bad, "--no-wait"), ("logs", bad),
-                      ("queue", "remove", bad), ("queue", "retry", bad), ("queue", "stop", bad),
-                      ("ledger", "promote", bad), ("queue", "release", bad)):  # fmt: skip
+    verbs = (
+        ("show-run", bad),
+        ("run-queued", bad, "--no-wait"),
+        ("logs", bad),
+        ("queue", "remove", bad),
+        ("queue", "retry", bad),
+        ("queue", "stop", bad),
+        ("ledger", "promote", bad),
+        ("queue", "release", bad),
+    )
+    for arguments in (*SCANS, ("queue", "retry", "--all", "--dry-run"), *verbs):
         done = research.aexp(*arguments, rc=None)
         assert done.returncode in (0, 1, 2, 75), (arguments, done)
         assert "Traceback" not in done.stderr, arguments
