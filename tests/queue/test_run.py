@@ -137,6 +137,18 @@ def test_staggered_tasks_execute_each_run_once(research: Any, order: list[int]) 
     assert ran(research) == order
 
 
+def test_all_tasks_at_once_execute_each_run_once(research: Any) -> None:
+    """Short runs: the first have ended while the last tasks still look for the list."""
+    research.experiment(NOTE)
+    research.add("seed=0..7")
+    tasks = [
+        research.start_aexp("queue", "run", "--index", str(index), "--array-id", "job1")
+        for index in range(8)
+    ]
+    assert [process.wait(timeout=120) for process in tasks] == [0] * 8
+    assert sorted(ran(research)) == list(range(8))
+
+
 def test_what_is_added_or_removed_later_does_not_shift_the_list(research: Any) -> None:
     research.experiment(NOTE)
     ids = research.add("seed=0..3")
