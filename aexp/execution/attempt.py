@@ -15,7 +15,7 @@ from aexp.execution.plan import PRELUDE_VARIABLE, Plan, plan_command
 from aexp.execution.process import Command, Finished, Output
 from aexp.execution.signals import SignalBox
 from aexp.files import remove, write_atomic
-from aexp.model import COMPLETE, FAILED, QUEUED, Run, utc_now
+from aexp.model import COMPLETE, FAILED, QUEUED, STOPPED, Run, utc_now
 from aexp.paths import METRICS, STATEPOINT, Repo, hostname
 from aexp.processes import signal_group, start_time
 from aexp.runs import claims, heartbeat
@@ -173,6 +173,8 @@ class Attempt:
         if run.status == COMPLETE:
             return
         words = outcome.message or run.status
+        if run.status == STOPPED:
+            words = "stopped by aexp queue stop"
         self.say(f"{words}; the run is {run.status}; log: {self.repo.relative(log)}")
 
 
