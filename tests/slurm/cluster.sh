@@ -59,6 +59,11 @@ kill_steps() { # kill_steps [NODE]: SIGKILL our slurmstepd daemons (of one node)
     fi
     kill -KILL $(tree "$s") 2>/dev/null
   done
+  # What outlives its parent belongs to init (a site's cgroups would find it): by its environment.
+  for s in $(grep -lszx "SLURM_CONF=$SLURM_CONF" /proc/[0-9]*/environ); do
+    grep -qszx "SLURMD_NODENAME=${1:-n[0-9]*}" "$s" || continue
+    s=${s#/proc/}; kill -KILL "${s%/environ}" 2>/dev/null
+  done
   return 0
 }
 wait_for() { # wait_for SECONDS TEXT COMMAND...
