@@ -32,8 +32,10 @@ def _first_time(place: Place, large: int) -> list[Row]:
         _growth(what, costs["large"], large, costs["small"], small),
     ]
     if place.peer:
+        # No bound: our two writes per run reach the disk, and the plain loop above, which does
+        # nothing else, already costs most of what the peer does.
         note = "the peer does not fsync and notes nothing in the document"
-        rows.append(compare(what, costs["large"], "the peer", costs["peer"], ">= 5", note))
+        rows.append(compare(what, costs["large"], "the peer", costs["peer"], note=note))
     return rows
 
 

@@ -19,6 +19,7 @@ def main() -> NoReturn:
     """Run the command line and exit with its code."""
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     warnings.simplefilter("default", UserWarning)
+    code = 0
     try:
         code = _run(sys.argv[1:])
         sys.stdout.flush()
@@ -31,7 +32,6 @@ def main() -> NoReturn:
     except BrokenPipeError:
         # The reader of our output has gone (aexp queue list | head): no error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     except Exception as error:
         code = _internal(error)
     sys.exit(code)

@@ -195,7 +195,7 @@ def _report(done: Sequence[Change], chosen: RunFilter, as_json: bool, dry_run: b
     if as_json:
         print_json([change._asdict() for change in done])
     elif not done:
-        note(f"no run matches: {chosen}")
+        note(chosen.none())
     else:
         print_table(
             ("ID", "STATUS", "NOTE"),

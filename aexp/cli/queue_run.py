@@ -136,4 +136,4 @@ def materialize(
         click.echo(f"{verb} {result.output_path}: {result.num_jobs} run(s) for {result.runner}")
         note(f"next: {result.next_command}")
     if not result.num_jobs:
-        note(f"no queued run matches {chosen}: the script executes nothing")
+        note(f"{chosen.none('queued run')}: the script executes nothing")

@@ -44,7 +44,7 @@ def list_runs(
         print_json([_as_dict(repo, run) for run in runs])
         return
     if not runs:
-        note(f"no run matches: {chosen}")
+        note(chosen.none())
         return
     metrics = [final_metrics(run) for run in runs]
     names = list(dict.fromkeys(name for found in metrics for name in found))

@@ -33,7 +33,7 @@ def status(experiment: str | None, tag: str | None, as_json: bool) -> None:
         )
         return
     if not counts:
-        note(f"no run matches: {chosen}")
+        note(chosen.none())
         return
     rows: list[tuple[object, ...]] = [
         (name, *(counts[name][word] or None for word in STATUSES), sum(counts[name].values()))

@@ -96,10 +96,16 @@ def is_scaffold_installed(repo_root: str | Path) -> bool:
 def _store(root: str, previous: dict[str, Any], wanted: str | None) -> str:
     before = previous.get("run_store_path")
     store = check_store_path(wanted or before or DEFAULT_STORE, "--run-store")
+    workspace = os.path.join(root, store, "workspace")
+    if os.path.exists(workspace) and not os.path.isdir(workspace):
+        raise UsageError(
+            f"{os.path.relpath(workspace, root)} is a file, not a folder of runs",
+            "move it away, then call install again",
+        )
     if wanted is None or not isinstance(before, str) or check_store_path(before, MARKER) == store:
         return store
-    workspace = os.path.join(root, before, "workspace")
-    if os.path.isdir(workspace) and os.listdir(workspace):
+    old = os.path.join(root, before, "workspace")
+    if os.path.isdir(old) and os.listdir(old):
         raise UsageError(
             f"the run store is {before} and holds runs; it cannot become {store} by itself",
             f"move it first: git mv {before} {store} (or mv), then call install again",

@@ -155,7 +155,7 @@ def _slurm_script(
 ) -> str:
     if count == 0:
         raise UsageError(
-            f"no queued run matches {chosen}: there is nothing to make an array of",
+            f"{chosen.none('queued run')}: nothing to make an array of",
             "see: aexp queue list --include-terminal",
         )
     extra = given.pop("extra", "")

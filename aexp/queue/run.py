@@ -70,7 +70,7 @@ def run_queue(
         reconcile(repo)
     ids = [item.run.job_id for item in Queue(repo, adopt=adopt).due(chosen, limit)]
     if not ids:
-        sys.stderr.write(f"aexp: nothing to run: no queued run matches {chosen}\n")
+        sys.stderr.write(f"aexp: nothing to run: {chosen.none('queued run')}\n")
         return []
     with SignalBox() as signals:
         options = _Options(force, dry_run, adopt)
@@ -159,7 +159,7 @@ def _run_index(
             )
     if not 0 <= index < len(ids):
         raise UsageError(
-            f"--index {index} is out of range: {len(ids)} run(s) match {chosen}",
+            f"--index {index} is out of range: {len(ids)} queued run(s) with {chosen}",
             f"size the array 0-{len(ids) - 1}"
             if ids
             else "see: aexp queue list --include-terminal",

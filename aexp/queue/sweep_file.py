@@ -116,7 +116,12 @@ def _rows(value: Any, where: str) -> list[dict[str, Any]]:
     if isinstance(value, dict):
         return _grid_rows(value, where)
     if not isinstance(value, list):
-        raise SweepSyntaxError(f"{where} is not a table of runs", _SHAPE_HINT)
+        hint = (
+            f"{_SHAPE_HINT}; is it CSV? then say --sweep-format csv"
+            if "," in str(value)
+            else _SHAPE_HINT
+        )
+        raise SweepSyntaxError(f"{where} is not a table of runs", hint)
     if len(value) > MAX_RUNS:
         raise _too_many(len(value), where)
     for number, row in enumerate(value, start=1):

@@ -51,6 +51,10 @@ class RunFilter(NamedTuple):
         parts += [f"{key}={value}" for key, value in self.sp.items()]
         return ", ".join(parts) or "no filter"
 
+    def none(self, what: str = "run") -> str:
+        """Say that nothing was found: ``no run matches tag paper``, or ``there is no run``."""
+        return f"there is no {what}" if self == RunFilter() else f"no {what} matches {self}"
+
 
 _ABSENT = object()
 

@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from typing import Any, Protocol
 
 from aexp import slurm
@@ -16,6 +17,9 @@ from aexp.runs.parents import parent_statuses
 from aexp.runs.select import RunFilter
 from aexp.runs.store import read_run
 from aexp.workflow.session import Session
+
+CONFIG_KEYS = ("tag", "experiment", "limit", "adopt")
+_FILTERS_ELSEWHERE = frozenset({"hypothesis", "status", "sp"})
 
 
 class Wildcards(Protocol):
@@ -34,11 +38,15 @@ class Engine:
     ----------
     config : mapping
         Snakemake's config: ``tag``, ``experiment``, ``limit``, ``adopt``.
+    is_module : bool, default False
+        Whether another workflow has imported the rules; the config is then that one's, too.
     """
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: Mapping[str, Any], *, is_module: bool = False) -> None:
         try:
             self.repo = _repository()
+            if not is_module:
+                _check_keys(config)
             self.filter = _filter(config)
             self._limit = _limit(config)
         except AexpError as error:
@@ -91,7 +99,7 @@ class Engine:
             for item in queue.matching(self.filter)
             if item.state in (BLOCKED, ELSEWHERE, UNKNOWN, IS_RUNNING)
         ]
-        self.session.filter = str(self.filter)
+        self.session.nothing = self.filter.none("queued run")
         return [self.sentinel(job_id) for job_id in ids]
 
     def parents(self, wildcards: Wildcards) -> list[str]:
@@ -202,6 +210,17 @@ def _repository() -> Repo:
             f"call it there: cd {shlex.quote(repo.root)}",
         )
     return repo
+
+
+def _check_keys(config: Mapping[str, Any]) -> None:
+    """Refuse a key that looks like one of ours: without its filter the whole queue would run."""
+    for key in config:
+        near = get_close_matches(str(key).lower(), CONFIG_KEYS, n=1, cutoff=0.75)
+        if key not in CONFIG_KEYS and (near or key in _FILTERS_ELSEWHERE):
+            raise UsageError(
+                f"--config {key}= is not known",
+                f"did you mean {near[0]}=?" if near else f"known: {', '.join(CONFIG_KEYS)}",
+            )
 
 
 def _filter(config: Mapping[str, Any]) -> RunFilter:

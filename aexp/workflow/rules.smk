@@ -2,7 +2,7 @@
 # and its ledger entry; docs/workflow.md says what each line is for.
 from aexp.workflow.engine import Engine
 
-aexp_engine = Engine(config)
+aexp_engine = Engine(config, is_module=workflow.modifier.parent_modifier is not None)
 
 
 rule run_job:

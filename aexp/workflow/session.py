@@ -31,8 +31,8 @@ class Session:
         Ids that were due when the DAG was built.
     left_out : list of str
         Runs under the filter that are not due, and why.
-    filter : str or None
-        The filter in words; None when the target rule was not asked for.
+    nothing : str or None
+        What to say if there is no such run; None when the target rule was not asked for.
     """
 
     def __init__(self, repo: Repo, name: str | None = None) -> None:
@@ -42,7 +42,7 @@ class Session:
             raise UsageError(f"{self.name!r} is not a session", "only the packaged rules call this")
         self.runs: list[str] = []
         self.left_out: list[str] = []
-        self.filter: str | None = None
+        self.nothing: str | None = None
 
     @property
     def path(self) -> str:
@@ -60,7 +60,7 @@ class Session:
             "pid": os.getpid(),
             "start": start_time(os.getpid()),
             "slurm_run_id": slurm_run_id,
-            "filter": self.filter,
+            "nothing": self.nothing,
             "runs": self.runs,
             "left_out": self.left_out,
         }
@@ -134,7 +134,7 @@ class Session:
         ids = [job_id for job_id in record.get("runs", []) if isinstance(job_id, str)]
         left_out = [str(line) for line in record.get("left_out", [])]
         if not ids:
-            _say(f"nothing to run: no queued run matches {record.get('filter') or 'no filter'}")
+            _say(f"nothing to run: {record.get('nothing')}")
         ended = self._print_runs(ids)
         for line in left_out[:_SHOWN]:
             _say("not due: " + line)
@@ -173,7 +173,7 @@ class Session:
         try:
             record = read_object(self.path) or {}
             self.repair()
-            if not record.get("said") and record.get("filter") is not None:
+            if not record.get("said") and record.get("nothing") is not None:
                 self.verdict()
         except AexpError as error:
             _say(error.message)

@@ -296,3 +296,12 @@ def test_force_mends_a_corrupt_marker(research: Any) -> None:
         path.unlink()
         research.aexp("install")
     assert marker(research)["run_store_path"] == ".runs"
+
+
+def test_a_store_whose_workspace_is_a_file_is_refused(bare: Any) -> None:
+    (bare.root / ".runs").mkdir()
+    (bare.root / ".runs" / "workspace").write_text("mine")
+    before = bare.tree()
+    done = bare.aexp("install", rc=2)
+    assert ".runs/workspace is a file, not a folder of runs" in done.stderr
+    assert bare.tree() == before

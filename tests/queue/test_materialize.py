@@ -237,9 +237,9 @@ def test_slurm_options_cannot_add_lines(
 
 def test_nothing_to_materialize(research: Any) -> None:
     done = research.aexp("queue", "materialize", "--runner", "slurm", "-o", "x.sh", rc=2)
-    assert "no queued run matches" in done.stderr
+    assert "there is no queued run" in done.stderr
     done = research.aexp("queue", "materialize", "-o", "x.sh")
-    assert "no queued run matches" in done.stderr
+    assert "there is no queued run" in done.stderr
     run_script(research, research.root / "x.sh", cwd=research.root)
 
 

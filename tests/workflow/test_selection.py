@@ -211,3 +211,15 @@ def test_a_claim_that_cannot_be_read(research: Any, witness: Any) -> None:
     research.aexp("queue", "release", odd)
     research.snakemake()
     assert witness.count("start") == {plain: 1, odd: 1}
+
+
+def test_a_filter_that_is_misspelt_is_refused(research: Any, witness: Any) -> None:
+    """Ignored, it would execute the whole queue."""
+    research.add("seed=0,sleep=0,code=0")
+    for key, hint in [("experimnt", "did you mean experiment=?"), ("status", "known: tag, ")]:
+        done = research.snakemake("--config", f"{key}=E001", rc=1)
+        assert f"--config {key}= is not known" in done.stderr
+        assert hint in done.stderr
+    assert not witness.count("start")
+    research.snakemake("--config", "mine=3")
+    assert len(witness.count("start")) == 1
