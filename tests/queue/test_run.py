@@ -203,11 +203,11 @@ def test_another_filter_is_another_list(research: Any) -> None:
 def test_out_of_range(research: Any) -> None:
     research.add("seed=0..1")
     done = task(research, 2, rc=2)
-    assert "--index 2 is out of range: 2 run(s)" in done.stderr
+    assert "--index 2 is out of range: 2 queued run(s)" in done.stderr
     assert "0-1" in done.stderr
     research.aexp("queue", "run", "--index", "-1", rc=2)
     empty = research.aexp("queue", "run", "--index", "0", "--tag", "none", rc=2)
-    assert "0 run(s) match tag none" in empty.stderr
+    assert "0 queued run(s) with tag none" in empty.stderr
 
 
 def test_without_an_array_the_index_counts_and_says_so(research: Any) -> None:
