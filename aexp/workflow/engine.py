@@ -16,6 +16,7 @@ from aexp.queue.resources import SNAKEMAKE_NAMES, at_attempt
 from aexp.runs.parents import parent_statuses
 from aexp.runs.select import RunFilter
 from aexp.runs.store import read_run
+from aexp.workflow.patience import outlast_silence
 from aexp.workflow.session import Session
 
 CONFIG_KEYS = ("tag", "experiment", "limit", "adopt")
@@ -54,6 +55,7 @@ class Engine:
             raise type(error)(f"{error.message}; {error.hint}") from None
         self._adopt = str(config.get("adopt", "")).lower() in ("1", "true", "yes")
         slurm.remember_start()
+        outlast_silence()
         self.session = Session(self.repo)
         self._rank: dict[str, int] = {}
         self._documents: dict[tuple[str, int], Run] = {}
