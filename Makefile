@@ -1,6 +1,7 @@
 # make demo    the main job on a small real research repository, about a minute
 # make test    lint, types and the whole test suite
-# make bench   the figures of docs/, measured here
+# make bench   the figures of benchmarks/, measured here
+# make docs    docs/cli.md from the --help of every verb
 #
 # Each target sets up its own Python environment in .venv first (once), so a machine with
 # Python 3.11 or newer and make is enough. PYTHON=... chooses the interpreter.
@@ -12,7 +13,7 @@ CANDIDATES := $(PYTHON) $(if $(PYTHON),,python3 python3.14 python3.13 python3.12
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench docs clean
 
 help:
 	@sed -n 's/^# \(make \)/\1/p' Makefile
@@ -30,6 +31,9 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.dev
+	$(BIN)/python docs/generate_cli.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
