@@ -158,12 +158,12 @@ def parse_object(data: bytes, path: "str | Path") -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise CorruptFile(
             f"{path} is not valid JSON: {error}",
-            "restore the file from git or a backup, or remove the run",
+            "restore the file from git or a backup, or move it away",
         ) from error
     if not isinstance(value, dict):
         raise CorruptFile(
             f"{path} holds {type(value).__name__}, not a JSON object",
-            "restore the file from git or a backup, or remove the run",
+            "restore the file from git or a backup, or move it away",
         )
     return value
 

@@ -141,6 +141,7 @@ CLAIM = "claim"
 HEARTBEAT = "heartbeat"
 LOCK = ".lock"
 METRICS = "metrics.json"
+CODE_PATCH = "code.patch"  # the changes that were not committed when the run was queued
 NEW_PREFIX = ".new-"  # of a run's folder before it has its name
 
 

@@ -9,6 +9,8 @@ from aexp.files import pretty_json, read_bytes, read_object, write_atomic
 from aexp.model import JOB_ID, TERMINAL_STATUSES
 from aexp.paths import Repo
 
+_CONFLICT = b"<<<<<<< "
+
 
 def list_ledger_job_ids(repo: Repo) -> set[str]:
     """Return the ids that have a ledger file, whether or not it can be read."""
@@ -36,6 +38,24 @@ def load_ledger_entry(repo: Repo, job_id: str) -> dict[str, Any] | None:
         warnings.warn(f"{path} is not a ledger entry of {job_id}", CorruptFileWarning, stacklevel=2)
         return None
     return entry
+
+
+def check_no_conflict(repo: Repo, job_id: str) -> None:
+    """Refuse a ledger file in which git has left a merge conflict: it holds two records.
+
+    Raises
+    ------
+    CorruptFile
+        Saying how to resolve it.
+    """
+    path = repo.ledger_path(job_id)
+    data = read_bytes(path) or b""
+    if data.startswith(_CONFLICT) or b"\n" + _CONFLICT in data:
+        name = repo.relative(path)
+        raise CorruptFile(
+            f"{name} has a merge conflict of git",
+            f"take one side: git checkout --theirs {name} (or --ours), then: git add {name}",
+        )
 
 
 def write_entry(repo: Repo, entry: dict[str, Any]) -> bool:

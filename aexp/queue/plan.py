@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from aexp.errors import AexpError, UsageError
 from aexp.execution.render import render_runner_command
-from aexp.files import write_atomic
+from aexp.files import remove, write_atomic
 from aexp.git import code_state, diff_summary, working_tree_patch
 from aexp.kb.conditions import Resolver
 from aexp.kb.experiments import Experiment, load_experiment
@@ -24,7 +24,7 @@ from aexp.model import (
     short,
     utc_now,
 )
-from aexp.paths import Repo
+from aexp.paths import CODE_PATCH, Repo
 from aexp.queue.resources import check_resources
 from aexp.runs.create import base_state_point, check_state_point, publish_run, run_link
 from aexp.runs.parents import parent_statuses
@@ -280,8 +280,8 @@ class Adder:
         if pulled is not None:  # it has run elsewhere: its entry stays until a new one is made
             doc["aexp_run"]["superseded"] = pulled
             doc["aexp_run"]["known_entry"] = known_entry(pulled)
-        if publish_run(self.repo, planned.job_id, planned.sp, doc):
-            self._keep_patch(planned.job_id, patch, 0)
+        files = {} if patch is None else {CODE_PATCH: self._shared_patch(patch)}
+        if publish_run(self.repo, planned.job_id, planned.sp, doc, files):
             return planned
         return self._queue_existing(planned, sequence, queue, patch)
 
@@ -301,9 +301,9 @@ class Adder:
             run.doc["queue"] = {**run.queue, **queue}
             if self.options.command is None:
                 run.doc["queue"].pop("runner_command_override", None)
+            self._replace_patch(planned.job_id, patch, len(run.attempts))
 
         requeue(self.repo, planned.job_id, sequence=sequence, change=change)
-        self._keep_patch(planned.job_id, patch, len(run.attempts))
         return planned
 
     def _uncommitted(self) -> tuple[dict[str, Any] | None, bytes | None]:
@@ -311,24 +311,25 @@ class Adder:
             return None, None
         return diff_summary(self.repo), working_tree_patch(self.repo)
 
-    def _keep_patch(self, job_id: str, patch: bytes | None, attempts: int) -> None:
-        """Keep the uncommitted changes beside the run: one file on disk for the whole batch.
-
-        The patch of an earlier queueing stays, named after the attempts it stands for.
-        """
-        target = self.repo.run_file(job_id, "code.patch")
-        if attempts and os.path.exists(target):
-            os.replace(target, self.repo.run_file(job_id, f"code.until-attempt-{attempts}.patch"))
-        if patch is None:
-            return
+    def _shared_patch(self, patch: bytes) -> str:
+        """Write the uncommitted changes once for the whole batch; return the file's path."""
         from hashlib import sha256
 
         shared = self.repo.cache("patches", sha256(patch).hexdigest()[:32] + ".patch")
-        try:
-            if not os.path.exists(shared):
-                write_atomic(shared, patch)
-            os.link(shared, target)
-        except (OSError, AexpError):
+        if not os.path.exists(shared):
+            write_atomic(shared, patch)
+        return shared
+
+    def _replace_patch(self, job_id: str, patch: bytes | None, attempts: int) -> None:
+        """Keep the patch of the earlier queueing, named after the attempts it stands for."""
+        target = self.repo.run_file(job_id, CODE_PATCH)
+        if attempts and os.path.exists(target):
+            earlier = self.repo.run_file(job_id, f"code.until-attempt-{attempts}.patch")
+            if os.path.exists(earlier):  # an add that was killed here has come so far
+                remove(target)
+            else:
+                os.replace(target, earlier)
+        if patch is not None:
             write_atomic(target, patch)
 
 

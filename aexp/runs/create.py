@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from aexp.errors import ParameterError, StoreReadOnly
@@ -69,7 +70,13 @@ def check_state_point(sp: Mapping[str, Any], where: str = "state point") -> None
         raise ParameterError(f"{where} cannot be stored as JSON: {error}") from None
 
 
-def publish_run(repo: Repo, job_id: str, sp: dict[str, Any], doc: dict[str, Any]) -> bool:
+def publish_run(
+    repo: Repo,
+    job_id: str,
+    sp: dict[str, Any],
+    doc: dict[str, Any],
+    files: Mapping[str, str] = MappingProxyType({}),
+) -> bool:
     """Write a new run's folder and give it its name in one rename.
 
     Parameters
@@ -80,6 +87,8 @@ def publish_run(repo: Repo, job_id: str, sp: dict[str, Any], doc: dict[str, Any]
         `compute_job_id` of `sp`.
     sp, doc : dict
         State point and job document.
+    files : mapping, optional
+        Name in the run's folder to the path of a file to have there (a hard link if it can be).
 
     Returns
     -------
@@ -94,6 +103,8 @@ def publish_run(repo: Repo, job_id: str, sp: dict[str, Any], doc: dict[str, Any]
         _make_folder(staging)
         _write(os.path.join(staging, STATEPOINT), sp)
         _write(os.path.join(staging, DOCUMENT), doc)
+        for name, source in files.items():
+            _link(source, os.path.join(staging, name))
         os.rename(staging, target)
         return True
     except OSError as error:
@@ -117,6 +128,14 @@ def _make_folder(path: str) -> None:
 def _write(path: str, content: dict[str, Any]) -> None:
     # The folder has no name yet, so the files need no temporary one.
     write_new(path, json.dumps(content).encode())
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        with open(source, "rb") as file:
+            write_new(target, file.read())
 
 
 def create_plain_run(

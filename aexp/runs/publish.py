@@ -6,9 +6,9 @@ from typing import Any
 
 from aexp.errors import AexpError, LedgerWarning
 from aexp.files import read_bytes, write_atomic
-from aexp.ledger.entries import load_ledger_entry, write_entry
+from aexp.ledger.entries import check_no_conflict, load_ledger_entry, write_entry
 from aexp.ledger.projection import project_to_ledger_entry
-from aexp.model import COMPLETE, Run, epoch, short, utc_now
+from aexp.model import ABANDONED, COMPLETE, Run, epoch, short, utc_now
 from aexp.paths import GATE, SENTINEL, Repo
 from aexp.runs.document import block_of, run_lock, write_document
 from aexp.runs.store import read_run
@@ -52,9 +52,17 @@ def promote_locked(repo: Repo, run: Run, machine_label: str | None = None) -> bo
     record = block_of(run.doc, "aexp_run")
     entry = entry_of(repo, run, machine_label)
     machine = entry["registered_machine"]
+    check_no_conflict(repo, run.job_id)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a corrupt entry is about to be replaced
         existing = load_ledger_entry(repo, run.job_id)
+    if _was_never_executed(run):
+        # It may have run elsewhere, or before its folder was lost: giving it up is no result.
+        superseded = record.get("superseded")
+        if existing is not None and existing["status"] != ABANDONED:
+            return False
+        if existing is None and isinstance(superseded, dict):
+            return write_entry(repo, superseded)
     if existing is not None and existing != entry and record.get("promoted_at"):
         without = {key: value for key, value in existing.items() if key != "promoted_at"}
         if without != {key: value for key, value in entry.items() if key != "promoted_at"}:
@@ -67,6 +75,10 @@ def promote_locked(repo: Repo, run: Run, machine_label: str | None = None) -> bo
         record["promoted_at"], record["registered_machine"] = entry["promoted_at"], machine
         write_document(repo, run)
     return write_entry(repo, entry)
+
+
+def _was_never_executed(run: Run) -> bool:
+    return run.status == ABANDONED and not run.attempts
 
 
 def entry_of(repo: Repo, run: Run, machine_label: str | None = None) -> dict[str, Any]:

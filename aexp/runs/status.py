@@ -271,6 +271,7 @@ def requeue(
             run.doc.pop(key, None)
         for key in (
             "cause",
+            "message",
             "returncode",
             "metrics",
             "promoted_at",
@@ -292,7 +293,14 @@ def requeue(
 
 
 _END_KEYS = ("status", "started_at", "ended_at", "wallclock_s", "summary_metrics")
-_END_RECORD_KEYS = ("cause", "returncode", "metrics", "promoted_at", "registered_machine")
+_END_RECORD_KEYS = (
+    "cause",
+    "message",
+    "returncode",
+    "metrics",
+    "promoted_at",
+    "registered_machine",
+)
 
 
 def _kept_end(run: Run) -> dict[str, Any]:
@@ -347,7 +355,10 @@ def abandon(repo: Repo, job_id: str, cause: str, message: str = "") -> Run:
             )
         set_status(run, ABANDONED)
         record = block_of(run.doc, "aexp_run")
+        superseded = record.get("superseded")
         close_record(run, record, Outcome(ABANDONED, cause=cause, message=message), utc_now())
+        if superseded is not None and not run.attempts:
+            record["superseded"] = superseded  # nothing has superseded it: see publish.py
         if message:
             record["message"] = message
 

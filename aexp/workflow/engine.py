@@ -217,7 +217,9 @@ def _repository() -> Repo:
 def _check_keys(config: Mapping[str, Any]) -> None:
     """Refuse a key that looks like one of ours: without its filter the whole queue would run."""
     for key in config:
-        near = get_close_matches(str(key).lower(), CONFIG_KEYS, n=1, cutoff=0.75)
+        near = get_close_matches(str(key).lower(), CONFIG_KEYS, n=1, cutoff=0.75) or [
+            known for known in CONFIG_KEYS if sorted(known) == sorted(str(key).lower())
+        ]
         if key not in CONFIG_KEYS and (near or key in _FILTERS_ELSEWHERE):
             raise UsageError(
                 f"--config {key}= is not known",

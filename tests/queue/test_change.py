@@ -1,5 +1,6 @@
 """remove, clear, retry: by id, by filter, with children, and when nothing matches."""
 
+import shutil
 from typing import Any
 
 import pytest
@@ -247,3 +248,53 @@ def test_one_bad_id_of_several_changes_nothing(research: Any) -> None:
 def test_retry_through_the_api(research: Any, ended: dict[str, str]) -> None:
     (change,) = aexp.retry_queued([ended["failed"]], repo_root=research.root)
     assert (change.job_id, change.status, change.done) == (ended["failed"], "queued", True)
+
+
+@pytest.mark.parametrize("verb", [["remove", "--tag", "t"], ["clear", "--tag", "t", "--yes"]])
+def test_giving_a_run_up_keeps_what_another_machine_recorded(
+    research: Any, verb: list[str]
+) -> None:
+    [job_id] = research.add("seed=0", "--tag", "t")
+    research.aexp("run-queued", job_id)
+    entry = research.entry(job_id)
+    shutil.rmtree(research.workspace(job_id))
+    research.add("seed=0", "--tag", "t")
+    research.aexp("queue", *verb)
+    assert research.status(job_id) == "abandoned"
+    assert research.entry(job_id) == entry
+    for command in (["reconcile"], ["ledger", "backfill", "--overwrite"]):
+        research.aexp(*command)
+        assert research.entry(job_id) == entry
+    # Also when Snakemake had deleted the entry to make it again.
+    (research.root / ".aexp" / "ledger" / f"{job_id}.json").unlink()
+    research.aexp("reconcile")
+    assert research.entry(job_id) == entry
+
+
+def test_a_merge_conflict_in_an_entry_is_left_to_the_user(research: Any) -> None:
+    [job_id] = research.add("seed=0")
+    research.aexp("run-queued", job_id)
+    path = research.root / ".aexp" / "ledger" / f"{job_id}.json"
+    ours = path.read_text()
+    conflict = f"<<<<<<< HEAD\n{ours}=======\n{ours}>>>>>>> theirs\n"
+    path.write_text(conflict)
+    said = research.aexp("reconcile").stderr
+    assert "has a merge conflict of git" in said
+    assert path.read_text() == conflict
+    refused = research.aexp("ledger", "promote", job_id, rc=None)
+    assert refused.returncode != 0
+    assert "git checkout --theirs" in refused.stderr
+    assert path.read_text() == conflict
+
+
+def test_the_message_of_an_earlier_end_does_not_stay(research: Any) -> None:
+    research.experiment("test -e mended")
+    [parent] = research.add("seed=0")
+    [child] = research.add("seed=1", "--after", parent)
+    research.snakemake(rc=1)
+    assert "is failed" in research.doc(child)["aexp_run"]["message"]
+    (research.root / "mended").touch()
+    research.aexp("queue", "retry", parent)
+    research.snakemake()
+    assert research.status(child) == "complete"
+    assert "message" not in research.doc(child)["aexp_run"]
