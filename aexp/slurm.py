@@ -100,6 +100,7 @@ class JobStates:
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, int] | None] = {}
         self._listed = False
+        self._silence: str | None = None
         self._cluster: str | None = None
 
     def of(self, slurm_job_id: str, restart: int, cluster: str | None = None) -> tuple[str, str]:
@@ -122,14 +123,16 @@ class JobStates:
         """
         if not slurm_job_id.isdigit():
             return UNKNOWN, f"{slurm_job_id!r} is not a Slurm job id"
-        if cluster is not None and cluster != self._this_cluster():
+        if cluster is not None and cluster != (here := self._this_cluster()):
+            if not here:
+                return UNKNOWN, "Slurm does not say which cluster this is"
             return UNKNOWN, f"Slurm job {slurm_job_id} belongs to cluster {cluster}"
         if not self._listed:
             self._list_own()
         if slurm_job_id not in self._known:
-            error = self._look_up(slurm_job_id)
-            if error:
-                return UNKNOWN, error
+            self._look_up(slurm_job_id)
+        if slurm_job_id not in self._known:
+            return UNKNOWN, self._silence or "squeue does not answer"
         found = self._known[slurm_job_id]
         if found is None:
             return DEAD, f"Slurm does not know job {slurm_job_id} any more"
@@ -148,28 +151,35 @@ class JobStates:
     def _list_own(self) -> None:
         self._listed = True
         answer = _ask("squeue", "-h", "-t", "all", "-u", str(os.getuid()), "-O", _COLUMNS)
-        if answer and answer[0] == 0:
+        if answer is None:
+            return  # a long list takes long: one job may still be answered in time
+        if answer[0] == 0:
             self._read(answer[1])
+        else:
+            self._silence = _complaint(answer[2])
 
-    def _look_up(self, slurm_job_id: str) -> str | None:
+    def _look_up(self, slurm_job_id: str) -> None:
+        """Ask about one job, unless Slurm has failed to answer: many runs wait for this."""
+        if self._silence is not None:
+            return
         answer = _ask("squeue", "-h", "-t", "all", "-j", slurm_job_id, "-O", _COLUMNS)
         if answer is None:
-            return "squeue does not answer"
-        code, out, err = answer
-        if code == 0:
+            self._silence = "squeue does not answer"
+        elif answer[0] == 0 or "Invalid job id" in answer[2]:
             self._known[slurm_job_id] = None
-            self._read(out)
-            return None
-        if "Invalid job id" in err:
-            self._known[slurm_job_id] = None
-            return None
-        return "squeue failed: " + (err.strip().splitlines() or ["no reason given"])[-1]
+            self._read(answer[1])
+        else:
+            self._silence = _complaint(answer[2])
 
     def _read(self, text: str) -> None:
         for line in text.splitlines():
             fields = line.split()
             if len(fields) == 3 and fields[2].isdigit():
                 self._known[fields[0]] = (fields[1], int(fields[2]))
+
+
+def _complaint(errors: str) -> str:
+    return "squeue failed: " + (errors.strip().splitlines() or ["no reason given"])[-1]
 
 
 def _configured_cluster() -> str | None:
