@@ -17,16 +17,18 @@
 #   SLURM_NODES  virtual nodes (4)          SLURM_NODE_CPUS  CPUs each claims (4)
 #   SLURM_GPUS   fake GPUs on each of the last two nodes (2)
 #   SLURM_NODE_MEM  MB each claims (8000)
+#   SLURM_OWN_NAMES  0: nodes share this machine's host name, also where each could have its own (1)
 #   SLURM_ACCT   1: also mariadbd and slurmdbd, so that sacct works (0)
 #   SLURM_AUTH   munge | none  (munge; none needs no munged, one user only)
 #   SLURM_PORT   first TCP port on 127.0.0.1 (chosen free; uses PORT..PORT+NODES+2)
 #
 # Not like a site: no cgroups, so a job over its memory ends FAILED (signal 9) and never
-# OUT_OF_MEMORY, and all nodes share one host name and one file system.
+# OUT_OF_MEMORY; all nodes share one file system and, where unshare(1) may not make UTS
+# namespaces, one host name.
 set -u
 LAB=${SLURM_LAB:-${TMPDIR:-/tmp}/slurm-lab-$(id -u)}
 NODES=${SLURM_NODES:-4} NCPU=${SLURM_NODE_CPUS:-4} NMEM=${SLURM_NODE_MEM:-8000}
-GPUS=${SLURM_GPUS:-2} ACCT=${SLURM_ACCT:-0} AUTH=${SLURM_AUTH:-munge} PORT=${SLURM_PORT:-}
+OWN_NAMES=${SLURM_OWN_NAMES:-1} GPUS=${SLURM_GPUS:-2} ACCT=${SLURM_ACCT:-0} AUTH=${SLURM_AUTH:-munge} PORT=${SLURM_PORT:-}
 ME=$(id -un)
 HOST=$(uname -n); HOST=${HOST%%.*}
 export PATH=$PATH:/usr/sbin:/sbin SLURM_CONF=$LAB/etc/slurm.conf
@@ -124,7 +126,7 @@ install() {
 configure() {
   local n g gres_type="" nodes="" acct auth first_gpu=$((NODES-1))
   [ $first_gpu -lt 1 ] && first_gpu=1
-  declare -p NODES NCPU NMEM GPUS ACCT AUTH PORT | sed 's/declare -- //' >"$LAB/settings"
+  declare -p NODES NCPU NMEM OWN_NAMES GPUS ACCT AUTH PORT | sed 's/declare -- //' >"$LAB/settings"
   : >"$LAB/etc/gres.conf"; : >"$LAB/etc/plugstack.conf"
   # slurmd looks for cgroups even if nothing uses them, and a container may have none
   local cgroup=disabled version; version=$(slurmd -V); version=${version##* }
@@ -189,6 +191,7 @@ CompleteWait=0
 KillWait=3
 SlurmdTimeout=10
 SlurmctldTimeout=10
+MessageTimeout=5
 MinJobAge=300
 MaxArraySize=1001
 MaxJobCount=20000
@@ -278,9 +281,9 @@ start_ctld() {
 start_node() {
   # Each node with a host name of its own, where the system allows it: then a job's owner cannot
   # be found among the processes of the login node, and Slurm has to be asked, as on a site.
-  local OWN_NAME=
-  unshare --uts true 2>/dev/null && OWN_NAME="unshare --uts bash $LAB/bin/as-host n$1"
-  alive "slurmd.n$1" || setsid $OWN_NAME slurmd -N "n$1" -f "$SLURM_CONF" >/dev/null 2>>"$LAB/log/start.err" </dev/null ||
+  local named=
+  [ "$OWN_NAMES" = 1 ] && unshare --uts true 2>/dev/null && named="unshare --uts bash $LAB/bin/as-host n$1"
+  alive "slurmd.n$1" || setsid $named slurmd -N "n$1" -f "$SLURM_CONF" >/dev/null 2>>"$LAB/log/start.err" </dev/null ||
     die "slurmd n$1 did not start: $(tail -qn2 "$LAB/log/slurmd.n$1.log" "$LAB/log/start.err" 2>/dev/null)"
 }
 all_up() { [ "$(sinfo -h -N -o '%N %t' | sort -u | grep -Ec ' (idle|mix|alloc|comp)$')" = "$NODES" ]; }

@@ -1,0 +1,70 @@
+"""Slurm jobs that users write by hand: they share one queue and take nothing from each other."""
+
+from collections import Counter
+from typing import Any
+
+
+def test_arrays_share_one_queue(campaign: Any) -> None:
+    research, slurm = campaign.research, campaign.slurm
+    ids = campaign.add("ok", 39, "--tag", "hand") + campaign.add("fail", 1, "--tag", "hand")
+    others = campaign.add("other", 40, "--tag", "script")
+    logs = research.root / "logs"
+    logs.mkdir()
+
+    def submit(array: str, command: str) -> str:
+        words = ["sbatch", "--parsable", f"--array={array}", "--mem=100", "-t", "5"]
+        words += ["-o", str(logs / "%A_%a"), "--wrap", command]
+        return slurm.run(words, cwd=research.root, env=research.env).stdout.strip()
+
+    command = 'aexp queue run --tag hand --index "$SLURM_ARRAY_TASK_ID"'
+    staggered = submit("0-39%3", command)
+    made = research.json(
+        *("queue", "materialize", "--runner", "slurm", "--tag", "script", "--array-size", "15"),
+        *("-o", "script.sh", "--slurm-time", "5", "--slurm-mem", "100"),
+    )
+    assert made["num_jobs"] == 40
+    said = slurm.run(["bash", str(research.root / "script.sh")], cwd="/", env=research.env)
+    assert said.stdout.count("Submitted batch job") == 3
+    second = submit("0-39", command)
+    campaign.idle(240)
+
+    campaign.check(ids[:39] + others)
+    campaign.check(ids[39:], "failed")
+    assert {len(campaign.attempts(job_id)) for job_id in ids + others} == {1}
+    states = {job.id: job.state for job in slurm.squeue()}
+    for index in range(40):
+        log = (logs / f"{staggered}_{index}").read_text()
+        if index == 39 and "the run is failed" in log:
+            assert states[f"{staggered}_{index}"] == "FAILED", log
+        elif "being executed elsewhere" not in log:
+            assert states[f"{staggered}_{index}"] == "COMPLETED", log
+    executions = Counter(line.slurm_job_id for line in campaign.lines("start"))
+    assert set(executions.values()) == {1}
+    assert (logs / f"{second}_0").exists()
+    chunks = Counter(job.state for job in slurm.squeue() if job.name == "aexp-queue-script")
+    assert chunks == {"COMPLETED": 40}
+
+
+def test_a_run_is_not_taken_from_a_requeued_job_that_lives(campaign: Any) -> None:
+    """The second start of a job is the owner; anybody else asks Slurm and leaves it alone."""
+    research, slurm = campaign.research, campaign.slurm
+    [job_id] = campaign.add("slow")
+    batch = 'test -n "$SLURM_RESTART_COUNT" || sleep 300; export PATH='
+    job = slurm.sbatch(
+        *("-o", str(campaign.folder / "out"), "-t", "5", "--chdir", str(research.root)),
+        # As Snakemake's executor does it: everything of Slurm's but the id is gone.
+        wrap=batch
+        + research.env["PATH"]
+        + f" AEXP_SLURM_START=$SLURM_JOB_ID:$SLURM_RESTART_COUNT; unset SLURM_RESTART_COUNT;"
+        f" aexp run-queued {job_id}",
+    )
+    slurm.wait_until(lambda: slurm.state(job) == "RUNNING")
+    slurm.run(["scontrol", "requeue", job])
+    [line] = campaign.started(job_id)
+    assert line.restart == "1"
+    said = research.aexp("run-queued", job_id, "--no-wait", rc=75).stderr
+    assert "is being executed elsewhere" in said
+    research.aexp("reconcile")
+    assert research.status(job_id) == "running"
+    slurm.wait_until(lambda: slurm.state(job) == "COMPLETED")
+    campaign.check([job_id])
