@@ -192,7 +192,7 @@ KillWait=3
 SlurmdTimeout=10
 SlurmctldTimeout=10
 MessageTimeout=5
-MinJobAge=300
+MinJobAge=3600
 MaxArraySize=1001
 MaxJobCount=20000
 ReturnToService=2
@@ -249,7 +249,7 @@ start_munge() {
     --pid-file="$LAB/run/munged.pid" --log-file="$LAB/log/munged.log" \
     --seed-file="$LAB/state/munge.seed" --num-threads=4 >/dev/null 2>>"$LAB/log/munged.err" </dev/null ||
     die "munged did not start: $(tail -qn1 "$LAB/log/munged.err" "$LAB/log/munged.log" 2>/dev/null)"
-  wait_for 5 "munged gives no credential" sh -c "munge -S $LAB/run/munge.sock -n | unmunge -S $LAB/run/munge.sock"
+  wait_for 30 "munged gives no credential" sh -c "munge -S $LAB/run/munge.sock -n | unmunge -S $LAB/run/munge.sock"
 }
 start_acct() {
   [ "$ACCT" = 1 ] || return 0
@@ -304,8 +304,8 @@ up() {
   for ((n=1; n<=NODES; n++)); do mkdir -p "$LAB/spool/n$n"; done
   wrappers; start_munge; start_acct; start_ctld
   for ((n=1; n<=NODES; n++)); do start_node $n; done
-  wait_for 20 "slurmctld does not answer" scontrol ping
-  for ((i=0; i<200; i++)); do
+  wait_for 60 "slurmctld does not answer" scontrol ping
+  for ((i=0; i<600; i++)); do
     all_up && break
     [ $((i % 30)) = 29 ] && scontrol update NodeName="n[1-$NODES]" State=RESUME 2>/dev/null
     sleep 0.1

@@ -60,7 +60,7 @@ class SlurmLab:
         command: str | Sequence[str],
         *,
         check: bool = True,
-        timeout: float = 60,
+        timeout: float = 120,
         cwd: str | Path | None = None,
         env: dict[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
@@ -117,7 +117,7 @@ class SlurmLab:
                 self.run(resume, check=False)
             return bool(state) and state[0] in usable
 
-        self.wait_until(ready, timeout=30, what=f"node n{n} to come back")
+        self.wait_until(ready, timeout=120, what=f"node n{n} to come back")
 
     def kill_controller(self, *, hard: bool = False) -> None:
         """End slurmctld: squeue, sbatch and scancel answer with errors, jobs run on.
@@ -134,10 +134,10 @@ class SlurmLab:
         def answers() -> bool:
             return self.run(["scontrol", "ping"], check=False).returncode == 0
 
-        self.wait_until(answers, timeout=30, what="slurmctld to answer")
+        self.wait_until(answers, timeout=120, what="slurmctld to answer")
 
     def wait_until(
-        self, predicate: Callable[[], T], timeout: float = 60, what: str = "the condition"
+        self, predicate: Callable[[], T], timeout: float = 300, what: str = "the condition"
     ) -> T:
         """Call `predicate` until it returns something true; return that, or fail with the queue."""
         end = time.monotonic() + timeout
@@ -204,7 +204,7 @@ def running_lab() -> Iterator[SlurmLab]:
             yield SlurmLab(folder)
         finally:
             session.stdin.close()
-            session.wait(60)
+            session.wait(120)
             session.stdout.close()
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -31,8 +31,8 @@ say start
 case $1-$AEXP_ATTEMPT in
 grow-3) "$2" -c 'some = b"x" * 700000000' ;;
 grow-* | memory-*) "$2" -c 'import time; some = b"x" * 700000000; time.sleep(60)' ;;
-hold*-1) sleep 300 ;;
-slow-*) sleep 8 ;;
+hold*-1) sleep 3000 ;;
+wait-*) while ! test -e "$dir/go"; do sleep 0.2; done ;;
 fail-*) echo "loss is nan"; say end; exit 3 ;;
 *) sleep 0.2 ;;
 esac
@@ -79,7 +79,7 @@ class Campaign:
         said = [Line(*line.split()) for line in self.log.read_text().splitlines()]
         return [s for s in said if s.word == word and (not job_ids or s.job_id in job_ids)]
 
-    def started(self, *job_ids: str, timeout: float = 120) -> list[Line]:
+    def started(self, *job_ids: str, timeout: float = 300) -> list[Line]:
         """Wait until all these runs execute, and return the first start of each."""
 
         def all_of_them() -> list[Line] | None:
@@ -123,11 +123,15 @@ class Campaign:
         self.sessions.append(Session(self, options))
         return self.sessions[-1]
 
+    def go(self) -> None:
+        """Let the runs of kind ``wait`` go on."""
+        (self.folder / "go").touch()
+
     def jobs(self, *states: str) -> list[Any]:
         """Return Slurm's jobs in these states."""
         return [job for job in self.slurm.squeue() if job.state in states]
 
-    def idle(self, timeout: float = 60) -> None:
+    def idle(self, timeout: float = 300) -> None:
         """Wait until Slurm has nothing left to do."""
         self.slurm.wait_until(
             lambda: not self.jobs("PENDING", "RUNNING", "COMPLETING"), timeout, "an empty queue"
@@ -150,13 +154,17 @@ class Session:
                 start_new_session=True,
             )
 
-    def ended(self, timeout: float) -> tuple[int, str]:
+    def said(self) -> str:
+        """Return what was printed so far."""
+        return self.path.read_text(errors="replace")
+
+    def ended(self, timeout: float = 900) -> tuple[int, str]:
         """Wait for the end; return the exit code and what was said."""
         try:
             code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
-            pytest.fail(f"Snakemake has not ended:\n{self.path.read_text()[-4000:]}")
-        return code, self.path.read_text(errors="replace")
+            pytest.fail(f"Snakemake has not ended:\n{self.said()[-4000:]}")
+        return code, self.said()
 
     def kill(self) -> None:
         """End it as a lost login node would."""

@@ -26,7 +26,7 @@ def test_arrays_share_one_queue(campaign: Any) -> None:
     said = slurm.run(["bash", str(research.root / "script.sh")], cwd="/", env=research.env)
     assert said.stdout.count("Submitted batch job") == 3
     second = submit("0-39", command)
-    campaign.idle(240)
+    campaign.idle(600)
 
     campaign.check(ids[:39] + others)
     campaign.check(ids[39:], "failed")
@@ -48,7 +48,7 @@ def test_arrays_share_one_queue(campaign: Any) -> None:
 def test_a_run_is_not_taken_from_a_requeued_job_that_lives(campaign: Any) -> None:
     """The second start of a job is the owner; anybody else asks Slurm and leaves it alone."""
     research, slurm = campaign.research, campaign.slurm
-    [job_id] = campaign.add("slow")
+    [job_id] = campaign.add("wait")
     batch = 'test -n "$SLURM_RESTART_COUNT" || sleep 300; export PATH='
     job = slurm.sbatch(
         *("-o", str(campaign.folder / "out"), "-t", "5", "--chdir", str(research.root)),
@@ -66,5 +66,21 @@ def test_a_run_is_not_taken_from_a_requeued_job_that_lives(campaign: Any) -> Non
     assert "is being executed elsewhere" in said
     research.aexp("reconcile")
     assert research.status(job_id) == "running"
+    campaign.go()
     slurm.wait_until(lambda: slurm.state(job) == "COMPLETED")
     campaign.check([job_id])
+
+
+def test_a_job_over_its_memory(campaign: Any) -> None:
+    research, slurm = campaign.research, campaign.slurm
+    [job_id] = campaign.add("memory")
+    job = slurm.sbatch(
+        *("-o", str(campaign.folder / "out"), "-t", "5", "--mem=300", "-D", str(research.root)),
+        wrap=f"export PATH={research.env['PATH']}; exec aexp run-queued {job_id}",
+    )
+    slurm.wait_until(lambda: slurm.state(job) == "FAILED", what="Slurm to kill it")
+    research.aexp("reconcile")
+    assert campaign.attempts(job_id) == [("failed", "oom")]
+    assert research.status(job_id) == "queued"
+    assert campaign.faults(job_id) == 1
+    assert not (research.workspace(job_id) / "claim").exists()

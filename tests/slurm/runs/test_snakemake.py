@@ -12,8 +12,10 @@ def soon(seconds: int) -> str:
 
 def test_forty_runs_by_snakemake_through_all_troubles(campaign: Any) -> None:
     research, slurm = campaign.research, campaign.slurm
-    held = [campaign.add(f"hold{i}")[0] for i in range(5)]
-    limit, cancelled, stopped, requeued, node = held
+    # The first has its node, which is to die, for itself.
+    held = campaign.add("hold0", 1, "--resources", "threads=4")
+    held += [campaign.add(f"hold{i}")[0] for i in range(1, 5)]
+    node, limit, cancelled, stopped, requeued = held
     [memory] = campaign.add("memory", 1, "--resources", "mem_mb=500")
     [grows] = campaign.add("grow", 1, "--resources", "mem_mb=400*2")
     failing = campaign.add("fail", 2)
@@ -41,20 +43,19 @@ def test_forty_runs_by_snakemake_through_all_troubles(campaign: Any) -> None:
     # Slurm looks for jobs over their time every half minute.
     slurm.run(["scontrol", "update", f"JobId={jobs[limit]}", f"EndTime={soon(2)}"])
     slurm.run(["scancel", jobs[cancelled]])
-    said = research.aexp("queue", "stop", stopped[:8])
-    assert research.status(stopped) == "stopped", said
+    research.aexp("queue", "stop", stopped[:8])
+    slurm.wait_until(lambda: research.status(stopped) == "stopped", what="the stop")
     slurm.run(["scontrol", "requeue", jobs[requeued]])
-    where = next(line.host for line in campaign.lines("start", node))
     for job_id in (limit, requeued):  # their first attempts are over
         slurm.wait_until(
             lambda job_id=job_id: campaign.attempts(job_id)[0][0] != "running", what="its end"
         )
-    number = int(where[1:]) if where.startswith("n") else int(slurm_node(campaign, jobs[node]))
-    slurm.kill_node(number, noticed=True)
-    time.sleep(1)
-    slurm.start_node(number)
+    [name] = [job.nodes for job in slurm.squeue() if job.id == jobs[node]]
+    slurm.kill_node(int(name[1:]), noticed=True)
+    slurm.wait_until(lambda: slurm.state(jobs[node]) != "RUNNING", what="the loss of the node")
+    slurm.start_node(int(name[1:]))
 
-    code, output = session.ended(300)
+    code, output = session.ended()
     assert code == 1, output
     assert "36 of 40 run(s) complete" in output
     for job_id in (*failing, memory, stopped):
@@ -65,12 +66,16 @@ def test_forty_runs_by_snakemake_through_all_troubles(campaign: Any) -> None:
 
     assert {research.doc(i)["aexp_run"]["returncode"] for i in failing} == {3}
     assert "cause" not in research.entry(failing[0])
-    assert campaign.attempts(memory) == [("failed", "oom")] * 3
-    assert research.entry(memory)["cause"] == "oom"
+    # Without cgroups Slurm kills the whole step, and the wrapper may die before its word.
+    lost = {("failed", "oom"), ("failed", "lost")}
+    assert len(campaign.attempts(memory)) == 3
+    assert set(campaign.attempts(memory)) <= lost
+    assert research.entry(memory)["cause"] == campaign.attempts(memory)[-1][1]
     assert asked_memory(campaign, memory) == [500, 500, 500]
-    assert campaign.attempts(grows) == [("failed", "oom"), ("failed", "oom"), ("complete", None)]
+    assert set(campaign.attempts(grows)[:2]) <= lost
+    assert campaign.attempts(grows)[2:] == [("complete", None)]
     assert asked_memory(campaign, grows) == [400, 800, 1600]
-    assert ("failed", "timeout") in campaign.attempts(limit)
+    assert campaign.attempts(limit) == [("failed", "timeout"), ("complete", None)]
     assert campaign.faults(limit) == 1
     assert campaign.attempts(cancelled) == [("queued", "interrupted"), ("complete", None)]
     assert campaign.faults(cancelled) == 0
@@ -90,11 +95,6 @@ def test_forty_runs_by_snakemake_through_all_troubles(campaign: Any) -> None:
     campaign.idle()
 
 
-def slurm_node(campaign: Any, slurm_job_id: str) -> str:
-    """Return the number of the node that a job runs on."""
-    return next(j.nodes for j in campaign.slurm.squeue() if j.id == slurm_job_id).lstrip("n")
-
-
 def asked_memory(campaign: Any, job_id: str) -> list[int]:
     """Return the megabytes that Slurm was asked for, for each attempt of a run."""
     asked = []
@@ -107,16 +107,20 @@ def asked_memory(campaign: Any, job_id: str) -> list[int]:
 def test_snakemake_killed_and_started_again_while_its_jobs_live(campaign: Any) -> None:
     slurm = campaign.slurm
     # Four CPUs each: one run a node, the others wait.
-    ids = campaign.add("slow", 8, "--resources", "threads=4")
+    ids = campaign.add("wait", 8, "--resources", "threads=4")
     first = campaign.session()
     slurm.wait_until(lambda: len(campaign.lines("start")) == 4, what="four runs")
-    pending = slurm.wait_until(lambda: campaign.jobs("PENDING"), what="jobs to wait")
+    slurm.wait_until(lambda: len(campaign.jobs("PENDING")) == 4, what="four jobs to wait")
+    pending = campaign.jobs("PENDING")
     first.kill()
-    assert campaign.jobs("RUNNING")
 
-    code, output = campaign.session().ended(180)
+    second = campaign.session()
+    cancelled = "cancelled 4 Slurm job(s) that a dead session left pending"
+    slurm.wait_until(lambda: cancelled in second.said(), what="the second session")
+    assert len(campaign.jobs("RUNNING")) == 4
+    campaign.go()
+    code, output = second.ended()
     assert code == 0, output
-    assert f"cancelled {len(pending)} Slurm job(s) that a dead session left pending" in output
     states = {job.id: job.state for job in slurm.squeue()}
     assert {states[job.id] for job in pending} == {"CANCELLED"}
     campaign.idle()
