@@ -29,8 +29,8 @@ flock -n 9 || say overlap
 test -e "$AEXP_JOB_WORKSPACE/terminal.json" && say late
 say start
 case $1-$AEXP_ATTEMPT in
-grow-3) "$2" -c 'some = b"x" * 700000000' ;;
-grow-* | memory-*) "$2" -c 'import time; some = b"x" * 700000000; time.sleep(60)' ;;
+grow-2) "$2" -c 'some = b"x" * 450000000' ;;
+grow-* | memory-*) "$2" -c 'import time; some = b"x" * 450000000; time.sleep(60)' ;;
 hold*-1) sleep 3000 ;;
 wait-*) while ! test -e "$dir/go"; do sleep 0.2; done ;;
 fail-*) echo "loss is nan"; say end; exit 3 ;;
