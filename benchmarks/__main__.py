@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import aexp
-from benchmarks import adding, backfill, engine, large, listing, startup, wrapper
+from benchmarks import adding, backfill, engine, large, listing, slurm_cost, startup, wrapper
 from benchmarks.place import Place
 from benchmarks.report import Row, as_json, table
 
@@ -23,6 +23,7 @@ GROUPS = {
     "engine": engine.run,
     "backfill": backfill.run,
     "large": large.run,
+    "slurm": slurm_cost.run,
 }
 
 

@@ -74,7 +74,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.what,
         _seconds(cost.cpu_s) if cost else "",
         _seconds(cost.wall_s) if cost else "",
-        f"{cost.rss_mb:.0f}" if cost else "",
+        f"{cost.rss_mb:.0f}" if cost and cost.rss_mb else "",
         row.against,
         _seconds(other.cpu_s) if other else "",
         _seconds(other.wall_s) if other else "",
@@ -85,6 +85,8 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _seconds(value: float) -> str:
+    if value == 0:  # not measured
+        return ""
     return f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-_LAUNCH = Path(__file__).with_name("launch.py")
+LAUNCH = Path(__file__).with_name("launch.py")
 _NOT_OURS = ("AEXP_", "SLURM_", "SNAKEMAKE_")
 
 
@@ -61,7 +61,7 @@ def measure(
     """Run a command to its end and say what it cost; an unexpected exit code is an error."""
     with tempfile.TemporaryFile() as output, tempfile.NamedTemporaryFile("r") as answer:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_LAUNCH), answer.name, *arguments],
+            [sys.executable, "-I", "-S", str(LAUNCH), answer.name, *arguments],
             cwd=cwd,
             env=environment(),
             stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
