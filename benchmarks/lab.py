@@ -62,7 +62,7 @@ class Lab:
     """A running cluster, beside a file into which the processes of its jobs say what they cost."""
 
     def __init__(self, folder: Path, scratch: Path) -> None:
-        self._log = scratch / "probe.jsonl"
+        self._log = scratch / f"{folder.name}.jsonl"
         self._read = 0
         path = [folder / "bin", Path(sys.executable).parent, os.environ["PATH"], "/usr/sbin"]
         self.env = {
