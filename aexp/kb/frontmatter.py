@@ -30,6 +30,8 @@ class Document:
         What follows the frontmatter.
     body_line : int
         The 1-based line of the file at which the body begins.
+    block_at : int
+        Where in `text` the frontmatter begins, after its ``---``.
     """
 
     def __init__(self, path: str, text: str) -> None:
@@ -37,9 +39,9 @@ class Document:
         self.text = text
         self.meta: dict[str, Any] = {}
         self._root: Any = None
-        start, end, self._body_at = frontmatter_span(text, path)
-        if end > start:
-            self.meta, self._root = _parse(text[start:end], path)
+        self.block_at, end, self._body_at = frontmatter_span(text, path)
+        if end > self.block_at:
+            self.meta, self._root = _parse(text[self.block_at : end], path)
 
     @property
     def body(self) -> str:
@@ -68,6 +70,24 @@ class Document:
             if key[:end] in self.lines:
                 return self.lines[key[:end]]
         return None
+
+    def node(self, *key: str | int) -> Any:
+        """Return the YAML node of a value, whose marks count from `block_at`; None without one."""
+        node = self._root
+        for part in key:
+            kind = getattr(node, "id", None)
+            if kind == "mapping" and isinstance(part, str):
+                node = next((value for name, value in node.value if name.value == part), None)
+            elif kind == "sequence" and isinstance(part, int) and part < len(node.value):
+                node = node.value[part]
+            else:
+                return None
+        return node
+
+    def written(self, *key: str | int) -> str | None:
+        """Return a scalar's text as the file has it: ``0.930`` where the value is 0.93."""
+        node = self.node(*key)
+        return str(node.value) if getattr(node, "id", None) == "scalar" else None
 
 
 def read_document(path: str) -> Document:
