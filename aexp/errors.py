@@ -69,6 +69,16 @@ class GitError(AexpError):
     """git is missing, too slow or refuses."""
 
 
+class RemoteUnreachable(GitError):
+    """The git remote does not answer; the same command can be called again."""
+
+    exit_code = EXIT_TEMPFAIL
+
+
+class MergeConflict(GitError):
+    """What the remote has and what is here cannot be merged without a person."""
+
+
 class ArtifactNotFound(AexpError):
     """No hypothesis, experiment, finding or thread of that id."""
 
