@@ -16,6 +16,9 @@ SOURCE = ROOT / "aexp"
 LAYERS = (
     {"__main__"},
     {"cli"},
+    {"mcp"},
+    {"agents", "doctor", "sharing"},
+    {"validation"},
     {"install", "workflow"},
     {"queue"},
     {"execution"},
@@ -36,6 +39,7 @@ THIRD_PARTY = {
     "signac": {"runs"},
     "yaml": {"kb", "queue"},
     "click": {"cli"},
+    "scipy": {"validation"},
 }
 AT_TOP_LEVEL = {"click"}
 
