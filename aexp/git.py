@@ -44,18 +44,23 @@ class GitResult(NamedTuple):
         Exit code.
     output : bytes
         Standard output.
-    reason : str
-        The last words of standard error.
+    error : str
+        Standard error.
     """
 
     code: int
     output: bytes
-    reason: str
+    error: str
 
     @property
     def text(self) -> str:
         """Standard output as text, without the last line's end."""
         return self.output.decode(errors="surrogateescape").rstrip("\n")
+
+    @property
+    def reason(self) -> str:
+        """The last words of standard error."""
+        return self.error.splitlines()[-1] if self.error else f"exit code {self.code}"
 
     @property
     def names(self) -> list[str]:
@@ -114,9 +119,8 @@ def run_git(
             )
             out.seek(0)
             err.seek(0)
-            lines = err.read().decode(errors="replace").strip().splitlines()
-            reason = lines[-1] if lines else f"exit code {done.returncode}"
-            return GitResult(done.returncode, out.read(), reason)
+            error = err.read().decode(errors="replace").strip()
+            return GitResult(done.returncode, out.read(), error)
     except FileNotFoundError:
         raise GitError("git is not installed", "install git") from None
     except subprocess.TimeoutExpired:
