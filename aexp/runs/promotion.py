@@ -1,13 +1,14 @@
 """Promote ended runs into the ledger on request: one, or all that have no entry."""
 
+import warnings
 from typing import TYPE_CHECKING
 
 from aexp.errors import AexpError, StoreReadOnly
 from aexp.ledger.entries import list_ledger_job_ids, load_ledger_entry
-from aexp.model import short
+from aexp.model import Run, short
 from aexp.paths import Repo
 from aexp.runs.document import run_lock
-from aexp.runs.publish import entry_of, promote_locked
+from aexp.runs.publish import entry_of, is_superseded, promote_locked
 from aexp.runs.store import read_run, resolve_id, run_ids, scan_runs
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def backfill(
     machine_label : str, optional
         Recorded as ``registered_machine``; default this machine's label.
     overwrite : bool, default False
-        Also write entries that exist, where the store says otherwise.
+        Also write entries that exist, where the store says otherwise; but never over the
+        later record of another machine.
     dry_run : bool, default False
         Write nothing; with `overwrite` every ended run is named.
 
@@ -68,6 +70,9 @@ def backfill(
     for run in scan_runs(repo, leave_out=present):
         if not run.is_terminal:
             continue
+        if overwrite and _is_superseded(repo, run):
+            skipped += 1
+            continue
         if dry_run:
             promoted.append(run.job_id)
             continue
@@ -79,6 +84,13 @@ def backfill(
         except AexpError as error:
             problems.append(f"{short(run.job_id)}: {error.message}")
     return promoted, skipped, problems
+
+
+def _is_superseded(repo: Repo, run: Run) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a corrupt entry is about to be replaced
+        entry = load_ledger_entry(repo, run.job_id)
+    return entry is not None and is_superseded(repo, run, entry)
 
 
 def promote_to_ledger(

@@ -7,6 +7,7 @@ from typing import Any
 from aexp.errors import AexpError, LedgerWarning
 from aexp.files import read_bytes, write_atomic
 from aexp.ledger.entries import load_ledger_entry, write_entry
+from aexp.ledger.merge import merge
 from aexp.ledger.projection import project_to_ledger_entry
 from aexp.model import COMPLETE, Run, epoch, short, utc_now
 from aexp.paths import GATE, SENTINEL, Repo
@@ -96,11 +97,22 @@ def is_stale(repo: Repo, run: Run, entry: dict[str, Any]) -> bool:
     """Return whether a ledger entry says something older than the run's document.
 
     So after a ledger that could not be written, or an old entry that git has brought back.
-    An entry that this store has never promoted, or a later one of another machine, is not.
+    An entry that this store has never promoted, or another machine's that supersedes the
+    run's own by the rule of `aexp.ledger.merge`, is not: else two clones that share the
+    ledger would write over each other's entry for ever.
     """
     if not run.record.get("promoted_at") or entry == entry_of(repo, run):
         return False
+    if is_superseded(repo, run, entry):
+        return False
     return epoch(entry.get("ended_at")) <= epoch(run.doc.get("ended_at"))
+
+
+def is_superseded(repo: Repo, run: Run, entry: dict[str, Any]) -> bool:
+    """Return whether another machine's entry is the record of a run that has ended here, too."""
+    own = entry_of(repo, run)
+    elsewhere = entry.get("registered_machine") != own["registered_machine"]
+    return elsewhere and merge(own, entry) is entry
 
 
 def restore_outputs(repo: Repo, run: Run, *, dry_run: bool = False) -> bool:

@@ -12,12 +12,12 @@ import warnings
 from collections.abc import Iterator
 from typing import IO, Any, NamedTuple
 
-from aexp.errors import CorruptFile, GitError, StoreReadOnly, UsageError
+from aexp.errors import CorruptFile, CorruptFileWarning, GitError, StoreReadOnly, UsageError
 from aexp.files import parse_object, pretty_json, read_bytes, write_atomic
 from aexp.git import run_git
-from aexp.ledger.entries import list_ledger_job_ids, load_ledger_entry
+from aexp.ledger.entries import list_ledger_job_ids
 from aexp.ledger.merge import merge_bytes
-from aexp.model import JOB_ID
+from aexp.model import JOB_ID, section
 from aexp.paths import Repo
 from aexp.runs.store import compute_job_id
 from aexp.sharing.commits import LEDGER
@@ -25,6 +25,8 @@ from aexp.sharing.schema import faults
 
 _FOLDER = "ledger/"
 _MAX_ENTRY = 16 * 2**20
+_END = 1024  # zeros, the end of every tar archive
+_HINT = "nothing was taken from it; make the bundle again: aexp ledger bundle FILE"
 
 
 class Unbundled(NamedTuple):
@@ -78,9 +80,12 @@ def bundle(
     ids = list_ledger_job_ids(repo) if since is None else _changed(repo, since)
     chosen: dict[str, bytes] = {}
     for job_id in sorted(ids):
-        # Something that is no entry costs a warning, and itself.
-        entry = load_ledger_entry(repo, job_id)
-        if entry is not None and experiment_id in (None, _experiment(entry)):
+        try:
+            entry = _checked(job_id, read_bytes(repo.ledger_path(job_id)) or b"", LEDGER)
+        except CorruptFile as error:
+            warnings.warn(f"left out: {error.message}", CorruptFileWarning, stacklevel=2)
+            continue
+        if experiment_id in (None, _experiment(entry)):
             chosen[job_id] = pretty_json(entry)
     if not chosen:
         raise UsageError(
@@ -123,8 +128,7 @@ def unbundle(repo: Repo, path: str, *, dry_run: bool = False) -> Unbundled:
 
 
 def _experiment(entry: dict[str, Any]) -> Any:
-    link = entry.get("run_link")
-    linked = link.get("experiment_id") if isinstance(link, dict) else None
+    linked = section(entry, "run_link").get("experiment_id")
     return linked or entry["statepoint"].get("experiment_id")
 
 
@@ -157,9 +161,13 @@ def _read(path: str) -> dict[str, bytes]:
     entries: dict[str, bytes] = {}
     try:
         with open(path, "rb") as file:
+            file.seek(-min(_END, os.fstat(file.fileno()).st_size), os.SEEK_END)
+            if file.read() != bytes(_END):
+                raise _refused(path, "its end is missing")
+            file.seek(0)
             for name, data in _members(file, path):
                 job_id = name.removeprefix(_FOLDER).removesuffix(".json")
-                entries[job_id] = _checked(job_id, data, path)
+                entries[job_id] = pretty_json(_checked(job_id, data, path))
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}", "make one: aexp ledger bundle FILE") from None
     except OSError as error:
@@ -194,21 +202,21 @@ def _members(file: IO[bytes], path: str) -> Iterator[tuple[str, bytes]]:
         raise _refused(path, str(error)) from error
 
 
-def _checked(job_id: str, data: bytes, path: str) -> bytes:
-    entry = parse_object(data, f"{path}: {job_id}.json")
+def _checked(job_id: str, data: bytes, where: str) -> dict[str, Any]:
+    """Return the entry of that run in `data`; it has a canonical form."""
+    name = f"{where}: {job_id}.json"
+    entry = parse_object(data, name)
     wrong = list(faults(entry))
     if wrong:
-        raise _refused(path, f"{job_id}.json: {'; '.join(wrong)}")
+        raise CorruptFile(f"{name}: {'; '.join(wrong)}", _HINT)
     if entry["job_id"] != job_id or compute_job_id(entry["statepoint"]) != job_id:
-        raise _refused(path, f"{job_id}.json is not the entry of that run")
+        raise CorruptFile(f"{name} is not the entry of that run", _HINT)
     try:
-        return pretty_json(entry)
+        pretty_json(entry)
     except (ValueError, RecursionError) as error:
-        raise _refused(path, f"{job_id}.json: {error}") from None
+        raise CorruptFile(f"{name}: {error}", _HINT) from None
+    return entry
 
 
 def _refused(path: str, reason: str) -> CorruptFile:
-    return CorruptFile(
-        f"{path} is not a bundle of ledger entries: {reason}",
-        "nothing was taken from it; make it again: aexp ledger bundle FILE",
-    )
+    return CorruptFile(f"{path} is not a bundle of ledger entries: {reason}", _HINT)

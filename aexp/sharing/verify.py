@@ -1,4 +1,4 @@
-"""``aexp ledger verify``: is every file of the ledger what its name and its run say?"""
+"""``aexp ledger verify``: whether each file of the ledger is what its name and run say."""
 
 import os
 import stat
@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 
 from aexp.errors import CorruptFile
 from aexp.files import parse_object, pretty_json, read_bytes, write_atomic
-from aexp.ledger.merge import merge
 from aexp.ledger.projection import SCHEMA_VERSION
 from aexp.model import JOB_ID, Run, short
 from aexp.paths import Repo
-from aexp.runs.publish import entry_of
+from aexp.runs.publish import entry_of, is_superseded
 from aexp.runs.store import compute_job_id, scan_runs
 from aexp.sharing.schema import faults
 
@@ -181,7 +180,7 @@ def _check_run(repo: Repo, run: Run, path: str, entry: dict[str, Any] | None) ->
     own = entry_of(repo, run)
     if entry["schema_version"] > SCHEMA_VERSION or _evidence(own) == _evidence(entry):
         return
-    if merge(own, entry) == entry and entry["registered_machine"] != own["registered_machine"]:
+    if is_superseded(repo, run, entry):
         message = f"run {short(run.job_id)} has a later record, of {entry['registered_machine']}"
         mend = "nothing to do: the later record counts, on every machine"
         yield Problem("entry.elsewhere", INFO, path, message, mend)
