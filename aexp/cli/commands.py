@@ -18,7 +18,7 @@ VERBS = {
     "show-run": ("aexp.cli.runs:show_run", "Show one run: configuration, attempts, error, log."),
     "logs": ("aexp.cli.logs:logs", "Print a run's output."),
     "new-run": ("aexp.cli.runs:new_run", "Create a run without queueing it."),
-    "ledger": ("aexp.cli.ledger:ledger", "Promote ended runs into the git-committed ledger."),
+    "ledger": ("aexp.cli.ledger:ledger", "Keep, share and check the git-committed ledger."),
     "reconcile": ("aexp.cli.reconcile:reconcile_store", "Repair what a crash left in the store."),
     "completion": ("aexp.cli.completion:completion", "Print the shell completion script."),
     "gate": ("aexp.cli.execution:gate", ""),
