@@ -50,6 +50,12 @@ _HOMES = {
     "load_ledger_entry": "aexp.ledger.entries",
     "project_to_ledger_entry": "aexp.ledger.projection",
     "install_scaffold": "aexp.install.install",
+    "Issue": "aexp.validation.issue",
+    "ValidateResult": "aexp.validation.issue",
+    "validate_file": "aexp.validation.validate",
+    "validate_files": "aexp.validation.validate",
+    "validate_repo": "aexp.validation.validate",
+    "export_index": "aexp.runs.export_index",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

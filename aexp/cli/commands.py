@@ -19,6 +19,14 @@ VERBS = {
     "logs": ("aexp.cli.logs:logs", "Print a run's output."),
     "new-run": ("aexp.cli.runs:new_run", "Create a run without queueing it."),
     "ledger": ("aexp.cli.ledger:ledger", "Keep, share and check the git-committed ledger."),
+    "validate": (
+        "aexp.cli.validate:validate",
+        "Check the record: notes, runs, the ledger, and what findings cite.",
+    ),
+    "runs-export-index": (
+        "aexp.cli.runs_index:runs_export_index",
+        "List this store's ended runs for other clones (deprecated).",
+    ),
     "reconcile": ("aexp.cli.reconcile:reconcile_store", "Repair what a crash left in the store."),
     "completion": ("aexp.cli.completion:completion", "Print the shell completion script."),
     "gate": ("aexp.cli.execution:gate", ""),
