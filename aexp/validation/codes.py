@@ -204,4 +204,48 @@ CODES: Mapping[str, Code] = {
         "cited runs exist was not checked",
         "pull the ledger, or `aexp ledger backfill` on the machine that has the runs",
     ),
+    "finding.malformed_claim": Code(
+        "error",
+        "an item of `claims` does not follow the grammar; its numbers are not checked",
+        "write it as the message says; the grammar is in docs/findings.md",
+    ),
+    "finding.claim_mismatch": Code(
+        "error",
+        "a claim is not what its cited runs give; the message has both numbers",
+        "correct the claim, or the citation; `aexp finding check F###` shows the table",
+    ),
+    "finding.claim_unchecked": Code(
+        "warning",
+        "a claim could not be checked in full: cited runs are not known here (not with "
+        "`--strict-runs=off`), or an interval needs SciPy",
+        "pull the ledger; `pip install 'aexp[stats]'` for intervals",
+    ),
+    "finding.incomplete_batch": Code(
+        "warning",
+        "of a sweep that a finding cites, a seed is missing, failed, not finished, or complete "
+        "but left out of the citation",
+        "run or retry the seed, or cite the whole batch: `aexp finding cite F### --batch E###`",
+    ),
+    "finding.dirty_run": Code(
+        "warning",
+        "a cited run's code had changes that were not committed",
+        "commit, and run it again",
+    ),
+    "finding.mixed_commits": Code(
+        "warning",
+        "the cited runs of one experiment come from several commits",
+        "run them again from one commit, or add `code_commit` to the selector",
+    ),
+    "finding.superseded_run": Code(
+        "warning",
+        "a cited run was queued again, attempted again with another outcome, or repeated later "
+        "by a run that is not cited and tells otherwise",
+        "cite the later run; or pin what you have seen: `aexp finding cite F### --job ID --pin`",
+    ),
+    "finding.entry_changed": Code(
+        "error",
+        "the entries behind a citation are not those whose digest it pins",
+        "read what changed (`git log .aexp/ledger`), check the finding, then pin again: "
+        "`aexp finding cite F### --job ID --pin`",
+    ),
 }

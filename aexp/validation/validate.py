@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from aexp.errors import AexpError, UsageError
 from aexp.ledger.runs_index import FOLDER as INDEX_FOLDER
 from aexp.paths import Repo
-from aexp.validation import citations, kb_checks, link_checks, run_checks
+from aexp.validation import citations, claims, kb_checks, link_checks, run_checks
 from aexp.validation.context import STRICT_RUNS, Check, Context, StrictRuns
 from aexp.validation.issue import Issue, ValidateResult
 from aexp.validation.notes import KB
@@ -27,6 +27,7 @@ KB_CHECKS: tuple[Check, ...] = (
     link_checks.links,
     link_checks.required_links,
     link_checks.backlinks,
+    claims.well_formed,
 )
 RUN_CHECKS: tuple[Check, ...] = (
     run_checks.store,
@@ -39,6 +40,7 @@ RUN_CHECKS: tuple[Check, ...] = (
 FINDING_CHECKS: tuple[Check, ...] = (
     citations.authority,
     citations.cited_runs,
+    claims.evidence,
 )
 MODES: dict[Mode, tuple[Check, ...]] = {
     "full": (kb_checks.readable, *KB_CHECKS, *RUN_CHECKS, *FINDING_CHECKS),
