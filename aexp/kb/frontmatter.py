@@ -30,8 +30,8 @@ class Document:
         What follows the frontmatter.
     body_line : int
         The 1-based line of the file at which the body begins.
-    block_at : int
-        Where in `text` the frontmatter begins, after its ``---``.
+    block_at, block_end : int
+        Where in `text` the frontmatter lies, between its ``---`` lines.
     """
 
     def __init__(self, path: str, text: str) -> None:
@@ -39,9 +39,9 @@ class Document:
         self.text = text
         self.meta: dict[str, Any] = {}
         self._root: Any = None
-        self.block_at, end, self._body_at = frontmatter_span(text, path)
-        if end > self.block_at:
-            self.meta, self._root = _parse(text[self.block_at : end], path)
+        self.block_at, self.block_end, self._body_at = frontmatter_span(text, path)
+        if self.block_end > self.block_at:
+            self.meta, self._root = _parse(text[self.block_at : self.block_end], path)
 
     @property
     def body(self) -> str:
