@@ -18,11 +18,12 @@ Order = tuple[bool, float, int, float, bytes]
 
 def is_entry(entry: dict[str, Any]) -> bool:
     """Return whether an object can be a ledger entry at all: a run's id and how it ended."""
-    job_id = entry.get("job_id")
+    job_id, status = entry.get("job_id"), entry.get("status")
     return (
         isinstance(job_id, str)
         and JOB_ID.fullmatch(job_id) is not None
-        and entry.get("status") in TERMINAL_STATUSES
+        and isinstance(status, str)
+        and status in TERMINAL_STATUSES
         and isinstance(entry.get("statepoint"), dict)
     )
 

@@ -8,7 +8,7 @@ from aexp.paths import Repo
 
 _NETWORK_TIMEOUT_S = 300.0
 _NO_SUCH_BRANCH = 2  # of ls-remote --exit-code
-_AGAIN = ("[rejected]", "lock", "reference already exists")
+_AGAIN = ("[rejected]", "lock", "failed to update ref", "reference already exists")
 
 
 class Remote(NamedTuple):
