@@ -22,20 +22,24 @@ def list_ledger_job_ids(repo: Repo) -> set[str]:
     return {name[:-5] for name in names if name.endswith(".json") and JOB_ID.fullmatch(name[:-5])}
 
 
-def load_ledger_entry(repo: Repo, job_id: str) -> dict[str, Any] | None:
+def load_ledger_entry(repo: Repo, job_id: str, *, quiet: bool = False) -> dict[str, Any] | None:
     """Return a run's ledger entry; None when there is none or it cannot be read.
 
-    A file that is there but corrupt costs a `CorruptFileWarning` that names it.
+    A file that is there but corrupt costs a `CorruptFileWarning` that names it, unless the
+    caller wants it `quiet`. (Filtering the warning instead would not be safe among threads.)
     """
     path = repo.ledger_path(job_id)
     try:
         entry = read_object(path)
     except CorruptFile as error:
-        warnings.warn(error.message, CorruptFileWarning, stacklevel=2)
+        if not quiet:
+            warnings.warn(error.message, CorruptFileWarning, stacklevel=2)
         return None
     if entry is None:
         return None
     fault = entry_fault(entry, job_id)
+    if fault is not None and quiet:
+        return None
     if fault is not None:
         warnings.warn(
             f"{path} is not a ledger entry of {job_id}: it {fault}",

@@ -1,6 +1,5 @@
 """Promote ended runs into the ledger on request: one, or all that have no entry."""
 
-import warnings
 from typing import TYPE_CHECKING
 
 from aexp.errors import AexpError, StoreReadOnly
@@ -87,9 +86,7 @@ def backfill(
 
 
 def _is_superseded(repo: Repo, run: Run) -> bool:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a corrupt entry is about to be replaced
-        entry = load_ledger_entry(repo, run.job_id)
+    entry = load_ledger_entry(repo, run.job_id, quiet=True)  # a corrupt one is replaced
     return entry is not None and is_superseded(repo, run, entry)
 
 

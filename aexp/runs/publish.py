@@ -53,9 +53,8 @@ def promote_locked(repo: Repo, run: Run, machine_label: str | None = None) -> bo
     record = block_of(run.doc, "aexp_run")
     entry = entry_of(repo, run, machine_label)
     machine = entry["registered_machine"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a corrupt entry is about to be replaced
-        existing = load_ledger_entry(repo, run.job_id)
+    # A corrupt entry is about to be replaced.
+    existing = load_ledger_entry(repo, run.job_id, quiet=True)
     if existing is not None and existing != entry and record.get("promoted_at"):
         without = {key: value for key, value in existing.items() if key != "promoted_at"}
         if without != {key: value for key, value in entry.items() if key != "promoted_at"}:
@@ -141,11 +140,10 @@ def restore_outputs(repo: Repo, run: Run, *, dry_run: bool = False) -> bool:
             return dry_run or _put_back(repo, run, superseded)
         return False
     has_sentinel = read_bytes(repo.run_file(run.job_id, SENTINEL)) == sentinel_bytes(run)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a corrupt entry counts as missing
-        entry = load_ledger_entry(repo, run.job_id)
-        if has_sentinel and entry is not None and not is_stale(repo, run, entry):
-            return False
+    # A corrupt entry counts as missing.
+    entry = load_ledger_entry(repo, run.job_id, quiet=True)
+    if has_sentinel and entry is not None and not is_stale(repo, run, entry):
+        return False
     if dry_run:
         return True
     with run_lock(repo, run.job_id):
@@ -178,9 +176,7 @@ def keep_entry(repo: Repo, run: Run) -> bool:
     bool
         Whether the document did not have it yet.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a corrupt entry is no evidence
-        entry = load_ledger_entry(repo, run.job_id)
+    entry = load_ledger_entry(repo, run.job_id, quiet=True)  # a corrupt one is no evidence
     if entry is None or entry == run.record.get("superseded"):
         return False
     with run_lock(repo, run.job_id):

@@ -3,7 +3,6 @@
 import os
 import stat
 import time
-import warnings
 from typing import NamedTuple
 
 from aexp.errors import GitError, UsageError
@@ -97,9 +96,8 @@ def _belongs(repo: Repo, name: str) -> bool:
         return True
     if not base.endswith(".json") or not JOB_ID.fullmatch(base[:-5]):
         return False
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the caller names what is left out
-        return load_ledger_entry(repo, base[:-5]) is not None
+    # The caller names what is left out.
+    return load_ledger_entry(repo, base[:-5], quiet=True) is not None
 
 
 def commit(repo: Repo, files: list[str], message: str) -> None:
