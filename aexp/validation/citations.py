@@ -13,7 +13,7 @@ from aexp.validation.issue import Issue
 
 def authority(context: Context) -> Iterator[Issue]:
     """Say, once, that no layer is there to ask whether a run exists."""
-    if not context.evidence.has_authority:
+    if not context.evidence.has_authority and context.evidence.store_fault is None:
         message = (
             "no ledger entry, no run store and no runs index: "
             "whether cited runs exist was not checked"

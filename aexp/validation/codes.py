@@ -125,7 +125,7 @@ CODES: Mapping[str, Code] = {
     ),
     "run.unreadable": Code(
         "error",
-        "a run's state point or document is missing, no JSON object, or a link",
+        "a run has no state point, or its state point or document is no JSON object",
         "restore the file from git or a backup, or remove the run's folder",
     ),
     "run.store_unreadable": Code(
@@ -136,7 +136,7 @@ CODES: Mapping[str, Code] = {
     "run.status_invalid": Code(
         "error",
         "a run's status is none of the seven status words",
-        "`aexp show-run ID`, then set it with the verb that fits: `aexp queue retry ID`",
+        'from Python: `aexp.mark_status(ID, "failed")`; or restore the document from git',
     ),
     "run.orphan": Code(
         "error",

@@ -97,7 +97,7 @@ def _ambiguous_names(context: Context) -> Iterator[Issue]:
     for name, claimants in context.notes.by_name.items():
         if len(claimants) == 1 or not any(note.is_part_of_record for note in claimants):
             continue  # files of the user's may be called alike
-        owner, *rest = sorted(claimants, key=lambda note: name not in (note.note_id, note.stem))
+        owner, *rest = sorted(claimants, key=lambda note: (name != note.note_id, name != note.stem))
         for note in rest:
             if note.note_id is None or note.note_id != owner.note_id:
                 message = f"the name {name!r} is also one of {owner.path}"
@@ -148,8 +148,11 @@ def _same_hypothesis(context: Context, note: Note) -> Iterator[Issue]:
         return
     theirs = experiment.field("Hypothesis")
     listed = experiment.meta.get("sub_hypotheses")
-    if theirs in (None, own) or (isinstance(listed, list) and own in listed):
+    if theirs == own or (isinstance(listed, list) and own in listed):
         return
+    for value in (own, theirs):
+        if not (isinstance(value, str) and value in context.notes.by_id and value[0] == "H"):
+            return  # it has been reported by itself
     message = f"hypothesis is {own}, but {experiment_id} tests {theirs}"
     yield Issue.of("kb.reference", message, note.path, note.line("hypothesis"))
 
