@@ -8,8 +8,13 @@ from aexp.version import __version__
 VERBS = {
     "install": (
         "aexp.cli.install:install",
-        "Set this repository up: run store, workflow, profiles.",
+        "Set this repository up: record, run store, workflow, agent files.",
     ),
+    "install-slash-commands": (
+        "aexp.cli.install:install_slash_commands",
+        "Write the coding agent's slash commands alone.",
+    ),
+    "doctor": ("aexp.cli.doctor:doctor", "Find out what is wrong here, and what mends it."),
     "queue": ("aexp.cli.queue:queue", "Add, list, run, stop, retry and remove queued runs."),
     "run": ("aexp.cli.workflow:run", "Execute the queue with Snakemake."),
     "run-queued": ("aexp.cli.execution:run_queued", "Execute one queued run."),
@@ -19,6 +24,10 @@ VERBS = {
     "logs": ("aexp.cli.logs:logs", "Print a run's output."),
     "new-run": ("aexp.cli.runs:new_run", "Create a run without queueing it."),
     "ledger": ("aexp.cli.ledger:ledger", "Keep, share and check the git-committed ledger."),
+    "finding": (
+        "aexp.cli.finding:finding",
+        "Cite runs in a finding; check what it claims against them.",
+    ),
     "validate": (
         "aexp.cli.validate:validate",
         "Check the record: notes, runs, the ledger, and what findings cite.",
@@ -31,8 +40,9 @@ VERBS = {
     "completion": ("aexp.cli.completion:completion", "Print the shell completion script."),
     "gate": ("aexp.cli.execution:gate", ""),
     "verdict": ("aexp.cli.execution:verdict", ""),
+    "hook": ("aexp.cli.hook:hook", ""),
 }
-HIDDEN = frozenset({"gate", "verdict"})
+HIDDEN = frozenset({"gate", "verdict", "hook"})
 
 
 @click.group(

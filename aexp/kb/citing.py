@@ -98,6 +98,8 @@ def rendered(citation: Citation) -> str:
         allow_unicode=True,
         sort_keys=False,
     ).rstrip("\n")
+    if citation.digest is not None:
+        text = text.replace(f"'{citation.digest}'", citation.digest)
     if isinstance(citation, JobCitation) and _LOOKS_LIKE_A_NUMBER.fullmatch(citation.job_id):
         # Other YAML parsers than ours read 1e5 as a number.
         text = text.replace(f"id: {citation.job_id}", f"id: '{citation.job_id}'")

@@ -18,29 +18,38 @@ from aexp.validation.sweeps import Sweeps
 def well_formed(context: Context) -> Iterator[Issue]:
     """Report the items of ``claims:`` that are no claims."""
     for finding in context.findings:
-        for claim in claims(finding):
-            if isinstance(claim, MalformedClaim):
-                yield Issue.of(
-                    "finding.malformed_claim",
-                    f"claim {claim.number}: {claim.reason}",
-                    context.relative(finding.path),
-                    claim.line,
-                    claim=claim.number,
-                )
+        yield from malformed_in(context, finding)
 
 
 def evidence(context: Context) -> Iterator[Issue]:
     """Recompute every claim, and report what weakens the runs behind it."""
     sweeps = Sweeps(context.evidence)
     for finding in context.findings:
-        path = context.relative(finding.path)
-        cited = Cited(finding, context.evidence)
-        yield from _claims(context, finding, cited, path)
-        yield from incomplete_batches(cited, sweeps, path)
-        yield from dirty_runs(cited, path)
-        yield from mixed_commits(cited, path)
-        yield from superseded_runs(cited, sweeps, path)
-        yield from changed_entries(cited, path)
+        yield from issues_of(context, finding, Cited(finding, context.evidence), sweeps)
+
+
+def malformed_in(context: Context, finding: Artifact) -> Iterator[Issue]:
+    """Report the items of one finding's ``claims:`` that are no claims."""
+    for claim in claims(finding):
+        if isinstance(claim, MalformedClaim):
+            yield Issue.of(
+                "finding.malformed_claim",
+                f"claim {claim.number}: {claim.reason}",
+                context.relative(finding.path),
+                claim.line,
+                claim=claim.number,
+            )
+
+
+def issues_of(context: Context, finding: Artifact, cited: Cited, sweeps: Sweeps) -> Iterator[Issue]:
+    """Report what contradicts or weakens one finding."""
+    path = context.relative(finding.path)
+    yield from _claims(context, finding, cited, path)
+    yield from incomplete_batches(cited, sweeps, path)
+    yield from dirty_runs(cited, path)
+    yield from mixed_commits(cited, path)
+    yield from superseded_runs(cited, sweeps, path)
+    yield from changed_entries(cited, path)
 
 
 def verdicts(finding: Artifact, cited: Cited) -> list[Verdict | MalformedClaim]:
