@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aexp.errors import ArtifactReadError
@@ -153,6 +153,7 @@ _lists = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(st.sampled_from(list(CASES)), _lists, st.data())
 def test_any_citations_can_be_added_and_removed(case: str, some: list[Any], data: Any) -> None:
     start = document(CASES[case][0])

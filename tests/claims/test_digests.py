@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aexp.errors import CorruptFile
@@ -75,6 +75,7 @@ _json = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(), _json, max_size=5))
 def test_every_entry_has_one_and_keeps_it_on_disk(entry: dict[str, Any]) -> None:
     """Written and read again, an entry has the digest it had."""
