@@ -185,8 +185,16 @@ def _check_run(repo: Repo, run: Run, path: str, entry: dict[str, Any] | None) ->
         mend = "nothing to do: the later record counts, on every machine"
         yield Problem("entry.elsewhere", INFO, path, message, mend)
         return
-    keys = {key for key in own.keys() | entry.keys() if own.get(key) != entry.get(key)}
-    message = f"it differs from the run's document in {', '.join(sorted(keys - _NOT_EVIDENCE))}"
+    own, entry = _evidence(own), _evidence(entry)
+    missing = ", ".join(sorted(own.keys() - entry.keys()))
+    wrong = sorted(key for key in entry if own.get(key, ...) != entry[key])
+    if not wrong:
+        message = f"it lacks what the run's document knows: {missing}"
+        yield Problem(
+            "entry.incomplete", WARNING, path, message, "aexp ledger backfill --overwrite"
+        )
+        return
+    message = f"it differs from the run's document in {', '.join(wrong)}"
     mend = f"aexp ledger promote {short(run.job_id)}"
     yield Problem("entry.differs", ERROR, path, message, mend)
 

@@ -144,6 +144,15 @@ def test_an_ended_run_without_entry(research: Any, ended: str) -> None:
     assert verify(research)["problems"] == []
 
 
+def test_an_entry_that_another_tool_wrote_knows_less(research: Any, ended: str) -> None:
+    change(research, ended, ended_at=..., aexp_version=..., attempts=...)
+    (problem,) = verify(research)["problems"]
+    assert (problem["code"], problem["severity"]) == ("entry.incomplete", "warning")
+    assert "aexp_version, attempts, ended_at" in problem["message"]
+    research.aexp(*problem["mend"].split()[1:])
+    assert verify(research)["problems"] == []
+
+
 def test_queued_runs_need_none(research: Any, ended: str) -> None:
     research.one("seed=1")
     research.aexp("queue", "retry", ended)
