@@ -36,6 +36,7 @@ VERBS = {
         "aexp.cli.runs_index:runs_export_index",
         "List this store's ended runs for other clones (deprecated).",
     ),
+    "mcp": ("aexp.cli.mcp:mcp", "Serve these verbs to a coding agent (MCP)."),
     "reconcile": ("aexp.cli.reconcile:reconcile_store", "Repair what a crash left in the store."),
     "completion": ("aexp.cli.completion:completion", "Print the shell completion script."),
     "gate": ("aexp.cli.execution:gate", ""),

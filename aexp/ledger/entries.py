@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from aexp.errors import CorruptFile, CorruptFileWarning
+from aexp.errors import CorruptFile, CorruptFileWarning, RunNotFound
 from aexp.files import parse_object, pretty_json, read_bytes, read_object, write_atomic
 from aexp.model import JOB_ID, TERMINAL_STATUSES
 from aexp.paths import Repo
@@ -20,6 +20,26 @@ def list_ledger_job_ids(repo: Repo) -> set[str]:
     except OSError:
         return set()
     return {name[:-5] for name in names if name.endswith(".json") and JOB_ID.fullmatch(name[:-5])}
+
+
+def resolve_entry_id(repo: Repo, text: str) -> str:
+    """Return the full id of the one ledger entry whose run begins with `text`.
+
+    Raises
+    ------
+    RunNotFound
+        If there is none, or more than one.
+    """
+    found = sorted(job_id for job_id in list_ledger_job_ids(repo) if job_id.startswith(text))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        shown = ", ".join(job_id[:12] for job_id in found[:5])
+        raise RunNotFound(f"{len(found)} entries begin with {text}: {shown}", "give more digits")
+    raise RunNotFound(
+        f"no ledger entry begins with {text}",
+        "git pull brings those of other machines; aexp ledger backfill writes those of this one",
+    )
 
 
 def load_ledger_entry(repo: Repo, job_id: str, *, quiet: bool = False) -> dict[str, Any] | None:

@@ -40,8 +40,13 @@ THIRD_PARTY = {
     "yaml": {"kb", "queue"},
     "click": {"cli"},
     "scipy": {"validation"},
+    "mcp": {"mcp"},
+    "mcp_types": {"mcp"},
+    "anyio": {"mcp"},
+    "pydantic": {"mcp"},
 }
-AT_TOP_LEVEL = {"click"}
+# aexp.mcp itself is imported by the verb that starts the server, and by nothing else.
+AT_TOP_LEVEL = {"click", "mcp", "mcp_types", "anyio", "pydantic"}
 
 
 class Import(NamedTuple):
