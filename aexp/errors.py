@@ -53,6 +53,10 @@ class RunnerCommandError(UsageError):
     """The runner command cannot be rendered safely with this run's values."""
 
 
+class InstallRefused(UsageError):
+    """The folder is not one that aexp may set up."""
+
+
 class RepoNotFound(AexpError):
     """No git repository or aexp marker above the current folder."""
 
@@ -85,6 +89,10 @@ class ArtifactNotFound(AexpError):
 
 class ArtifactReadError(AexpError):
     """A markdown artifact's frontmatter cannot be read."""
+
+
+class ArtifactCreateError(UsageError):
+    """An artifact cannot be made as it was asked for; nothing was written."""
 
 
 class RunNotFound(AexpError):
@@ -124,3 +132,4 @@ class LedgerWarning(UserWarning):
 
 
 SweepParseError = SweepSyntaxError
+ArtifactNotFoundError = ArtifactNotFound

@@ -1,0 +1,53 @@
+"""A block of ours in a file of the user's: the lines between two markers."""
+
+import re
+
+
+def find_block(text: str, begin: str, end: str) -> tuple[int, int] | None:
+    """Return where the block starts and where its last line ends, None when there is none.
+
+    A marker is a line of its own. A begin without an end belongs to no block: everything
+    after it could be the user's.
+    """
+    last = _marker(text, end)
+    if last is None:
+        return None
+    starts = [m.start() for m in _markers(text[: last.start()], begin)]
+    return (starts[-1], last.end()) if starts else None
+
+
+def replace_block(text: str, begin: str, end: str, body: str) -> str:
+    """Return `text` with the block's lines renewed in place, or added at its end.
+
+    Parameters
+    ----------
+    text : str
+        The file as it is; its kind of line ends is kept.
+    begin, end : str
+        The marker lines.
+    body : str
+        The lines between them, each with its newline.
+    """
+    newline = "\r\n" if "\r\n" in text else "\n"
+    block = f"{begin}\n{body}{end}".replace("\n", newline)
+    found = find_block(text, begin, end)
+    if found is not None:
+        return text[: found[0]] + block + text[found[1] :]
+    if text and not text.endswith("\n"):
+        text += newline
+    return text + (newline if text else "") + block + newline
+
+
+def outside_block(text: str, begin: str, end: str) -> str:
+    """Return `text` without the block."""
+    found = find_block(text, begin, end)
+    return text if found is None else text[: found[0]] + text[found[1] :]
+
+
+def _markers(text: str, marker: str) -> list[re.Match[str]]:
+    return list(re.finditer(rf"^{re.escape(marker)}(?=[ \t]*\r?$)", text, re.MULTILINE))
+
+
+def _marker(text: str, marker: str) -> re.Match[str] | None:
+    found = _markers(text, marker)
+    return found[0] if found else None
