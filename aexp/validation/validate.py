@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from aexp.errors import AexpError, UsageError
+from aexp.kb.artifacts import KINDS
 from aexp.ledger.runs_index import FOLDER as INDEX_FOLDER
 from aexp.paths import Repo
 from aexp.validation import citations, claims, kb_checks, link_checks, run_checks
@@ -14,6 +15,8 @@ from aexp.validation.notes import KB
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_FINDINGS = KINDS["F"].folder.replace(os.sep, "/") + "/"
 
 Mode = Literal["full", "kb-only", "runs-only"]
 
@@ -125,7 +128,9 @@ def validate_files(
         else:
             message = f"{os.fspath(path)} is no note below {KB}/ of this repository"
             outside.append(Issue.of("kb.scope", message))
-    checks = (kb_checks.readable, *KB_CHECKS, *FINDING_CHECKS)
+    # Only a finding speaks of runs: for any other note the runs are not read.
+    of_runs = FINDING_CHECKS if any(path.startswith(_FINDINGS) for path in wanted) else ()
+    checks = (kb_checks.readable, *KB_CHECKS, *of_runs)
     found = [
         issue
         for issue in _issues(context, checks)
