@@ -6,7 +6,9 @@ readable there. Only its command line is used.
 
 import json
 import os
+import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -206,3 +208,28 @@ def test_a_repository_of_ours_stays_readable_there(research: Any, peer_script: P
     )
     assert "OK" in ours.peer("validate")
     assert research.json("validate", rc=None)["errors"] == 0
+
+
+def test_the_commands_of_the_migration_page(theirs: Lab, tmp_path: Path) -> None:
+    """Each command of the page is typed, in order, in a repository that the peer has made."""
+    page = (ROOT / "docs" / "migration.md").read_text()
+    typed = re.findall(r"^\$ (.+)$", page, re.MULTILINE)
+    assert len(typed) >= 10
+    research = theirs.research
+    remote = tmp_path / "remote.git"
+    subprocess.run(["git", "init", "-q", "--bare", str(remote)], check=True)
+    research.git("remote", "add", "origin", str(remote))
+    research.git("config", "user.name", "t")
+    research.git("config", "user.email", "t@example.org")
+    before = theirs.ids()
+    env = {**research.env, "PATH": f"{Path(sys.executable).parent}:{research.env['PATH']}"}
+    for command in typed:
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=theirs.root, env=env, capture_output=True, text=True
+        )
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+    assert done.stdout == "6 entries\nOK\n"
+    assert theirs.ids() == before
+    assert research.git("status", "--porcelain", ".aexp") == ""
+    refs = research.git("ls-remote", "origin")
+    assert research.git("rev-parse", "HEAD").strip() in refs
