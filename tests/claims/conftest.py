@@ -88,8 +88,9 @@ class Lab:
         return check_finding(self.repo, "F001")
 
     def issues(self, **options: Any) -> list[Issue]:
-        """Validate runs and what findings cite and claim."""
-        return validate_repo(self.root, **{"mode": "runs-only", **options}).issues
+        """Validate, and return what concerns findings."""
+        found = validate_repo(self.root, **{"mode": "runs-only", **options}).issues
+        return [issue for issue in found if not issue.code.startswith(("kb.", "run."))]
 
     def codes(self, **options: Any) -> list[str]:
         """Return the codes of the issues."""

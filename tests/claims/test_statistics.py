@@ -1,6 +1,7 @@
 """The statistics, against NumPy and SciPy used another way."""
 
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,7 @@ def test_what_has_no_number_says_why() -> None:
 
 
 def test_without_scipy_only_intervals_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "scipy", None)
+    monkeypatch.setitem(sys.modules, "scipy", None)
     assert statistics.point("sd", [1.0, 2.0]) == pytest.approx(math.sqrt(0.5))
     with pytest.raises(StatsMissing, match=r"aexp\[stats\]"):
         statistics.interval([1.0, 2.0], level=0.95)
