@@ -1,18 +1,22 @@
 """The rule as a merge driver, so that a plain ``git pull`` obeys it, too.
 
-``.gitattributes`` (committed) names the driver, the clone's own git configuration says what
-it is. A clone without that configuration merges line by line, and ``sync`` needs neither.
+Both what it is and which files it is for stand in the clone's own ``.git``: a program that a
+committed file names would have to be configured in every clone anyway. A clone that has
+never synced merges line by line; ``sync`` itself does not need the driver.
 """
 
 import shlex
 import sys
+from contextlib import suppress
 
+from aexp.errors import StoreReadOnly
 from aexp.files import read_bytes, write_atomic
 from aexp.git import run_git
 from aexp.ledger.merge import merge_bytes
 from aexp.paths import Repo
 
 _SECTION = "merge.aexp-ledger"
+_ATTRIBUTES = b".aexp/ledger/*.json -text merge=aexp-ledger"
 
 
 def configure(repo: Repo) -> None:
@@ -23,6 +27,14 @@ def configure(repo: Repo) -> None:
         name = f"{_SECTION}.{key}"
         if run_git(repo, "config", "--local", name).text != value:
             run_git(repo, "config", "--local", name, value)
+    path = repo.at(run_git(repo, "rev-parse", "--git-path", "info/attributes").text)
+    present = read_bytes(path) or b""
+    line = run_git(repo, "rev-parse", "--show-prefix").text.encode() + _ATTRIBUTES
+    if line not in present.splitlines():
+        end = b"" if not present or present.endswith(b"\n") else b"\n"
+        # A clone whose .git cannot be written can still be merged by line.
+        with suppress(StoreReadOnly):
+            write_atomic(path, present + end + line + b"\n")
 
 
 def merge_files(ours: str, theirs: str) -> None:

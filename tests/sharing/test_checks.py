@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,9 @@ def steps() -> dict[str, dict[str, Any]]:
     return {step["name"]: step for step in action()["runs"]["steps"]}
 
 
-def environment(clone: Any, packages: Path | None = None) -> dict[str, str]:
-    here = packages / "bin" if packages else Path(sys.executable).parent
+def environment(clone: Any, programs: Path = Path(sys.executable).parent) -> dict[str, str]:
     env = {**clone.env, "GITHUB_ACTION_PATH": str(ACTION)}
-    env["PATH"] = os.pathsep.join([str(here), str(Path(sys.executable).parent), env["PATH"]])
-    if packages:
-        env["PYTHONPATH"] = str(packages)
+    env["PATH"] = os.pathsep.join([str(programs), env["PATH"]])
     return env
 
 
@@ -86,15 +84,18 @@ def test_the_action_is_a_composite_one_whose_inputs_have_defaults() -> None:
 
 @pytest.mark.slow
 def test_the_action_installs_the_aexp_it_came_with(clone: Any, tmp_path: Path) -> None:
-    packages = tmp_path / "packages"
-    # What aexp needs is here already; what is tested is which aexp comes.
-    pip = {"PIP_TARGET": str(packages), "PIP_NO_DEPS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    done = run_step(clone, steps()["Install aexp"], {**environment(clone), **pip})
+    home = tmp_path / "python"
+    subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+    # What aexp needs is taken from here; what is tested is which aexp comes.
+    (site,) = home.glob("lib/python*/site-packages")
+    (site / "needs.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    env = environment(clone, home / "bin")
+    quiet = {**env, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    done = run_step(clone, steps()["Install aexp"], quiet)
     assert done.returncode == 0, done.stdout + done.stderr
-    env = environment(clone, packages)
-    where = [sys.executable, "-P", "-c", "import aexp; print(aexp.__file__)"]
+    where = [str(home / "bin" / "python"), "-P", "-c", "import aexp; print(aexp.__file__)"]
     found = subprocess.run(where, env=env, capture_output=True, text=True, check=True).stdout
-    assert Path(found.strip()).is_relative_to(packages)
+    assert Path(found.strip()).is_relative_to(home)
     done = run_step(clone, steps()["Check the ledger"], env)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 entries" in done.stdout

@@ -151,9 +151,6 @@ def test_both_have_an_older_entry_and_made_a_new_one(clones: Any, commit: Any) -
 def test_a_plain_git_pull_obeys_the_rule(clones: Any, commit: Any) -> None:
     from aexp.ledger.merge import merge
 
-    (clones.laptop.root / ".gitattributes").write_text(
-        ".aexp/ledger/*.json -text merge=aexp-ledger\n"
-    )
     job_id = both_run(clones, commit)
     ours, theirs = clones.laptop.entry(job_id), clones.cluster.entry(job_id)
     sync(clones.laptop)
