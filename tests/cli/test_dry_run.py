@@ -22,6 +22,9 @@ CASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("new-run",): ("--experiment", "E001", "--sp", "seed=77"),
     ("ledger", "promote"): ("ENDED",),
     ("ledger", "backfill"): ("--overwrite",),
+    ("ledger", "sync"): ("--no-pull", "--no-push"),
+    ("ledger", "bundle"): ("results.tar",),
+    ("ledger", "unbundle"): ("BUNDLE",),
     ("reconcile",): (),
     # `aexp run --dry-run` hands over to Snakemake, which keeps its own folder: tests/workflow.
 }
@@ -51,7 +54,7 @@ def test_every_verb_with_a_dry_run_is_tried_here() -> None:
 
 WRITING = {
     "add", "run", "retry", "stop", "remove", "clear", "release", "materialize", "run-queued",
-    "new-run", "promote", "backfill", "reconcile", "install",
+    "new-run", "promote", "backfill", "reconcile", "install", "sync", "bundle", "unbundle",
 }  # fmt: skip
 
 
@@ -69,6 +72,10 @@ def lively(research: Any, wait_until: Any) -> dict[str, str]:
     child = research.one("seed=15", "--after", failed)
     research.aexp("run-queued", failed, rc=1)
     research.aexp("run-queued", ended)
+    bundle = str(research.root.parent / "bundle.tar")
+    research.aexp("ledger", "bundle", bundle)
+    research.git("config", "user.name", "t")
+    research.git("config", "user.email", "t@example.org")
     (research.root / ".aexp" / "ledger" / f"{ended}.json").unlink()
     (research.workspace(ended) / "terminal.json").unlink()
     research.start_aexp("run-queued", running, env={"AEXP_HEARTBEAT_S": "0"})
@@ -79,7 +86,8 @@ def lively(research: Any, wait_until: Any) -> dict[str, str]:
     owner.wait()
     (research.root / "workflow" / "Snakefile").write_text("# changed\n")
     assert research.status(child) == "queued"
-    return {"QUEUED": queued, "ENDED": ended, "RUNNING": running, "RELEASABLE": lost}
+    names = {"QUEUED": queued, "ENDED": ended, "RUNNING": running, "RELEASABLE": lost}
+    return {**names, "BUNDLE": bundle}
 
 
 def test_nothing_is_written(research: Any, lively: dict[str, str]) -> None:
