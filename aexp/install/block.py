@@ -1,19 +1,21 @@
 """A block of ours in a file of the user's: the lines between two markers."""
 
 import re
+from itertools import pairwise
 
 
 def find_block(text: str, begin: str, end: str) -> tuple[int, int] | None:
     """Return where the block starts and where its last line ends, None when there is none.
 
-    A marker is a line of its own. A begin without an end belongs to no block: everything
-    after it could be the user's.
+    A marker is a line of its own. A begin without an end of its own belongs to no block:
+    what comes after it could be the user's.
     """
-    last = _marker(text, end)
-    if last is None:
-        return None
-    starts = [m.start() for m in _markers(text[: last.start()], begin)]
-    return (starts[-1], last.end()) if starts else None
+    either = f"^(?:{re.escape(begin)}|{re.escape(end)})(?=[ \t]*\r?$)"
+    marks = list(re.finditer(either, text, re.MULTILINE))
+    for first, second in pairwise(marks):
+        if (first[0], second[0]) == (begin, end):
+            return first.start(), second.end()
+    return None
 
 
 def replace_block(text: str, begin: str, end: str, body: str) -> str:
@@ -42,12 +44,3 @@ def outside_block(text: str, begin: str, end: str) -> str:
     """Return `text` without the block."""
     found = find_block(text, begin, end)
     return text if found is None else text[: found[0]] + text[found[1] :]
-
-
-def _markers(text: str, marker: str) -> list[re.Match[str]]:
-    return list(re.finditer(rf"^{re.escape(marker)}(?=[ \t]*\r?$)", text, re.MULTILINE))
-
-
-def _marker(text: str, marker: str) -> re.Match[str] | None:
-    found = _markers(text, marker)
-    return found[0] if found else None
