@@ -39,6 +39,7 @@ class Cited:
         self.runs: dict[str, Record] = {}
         self.lines: dict[str, int | None] = {}
         self.unknown = 0
+        self._values: dict[str, list[tuple[Any, list[Record]]]] = {}
         for citation in citations(artifact):
             if isinstance(citation, Malformed):
                 self.unknown += 1
@@ -72,7 +73,28 @@ class Cited:
 
     def select(self, over: Mapping[str, Any]) -> list[Record]:
         """Return the cited runs that have these state-point values."""
-        return [record for record in self.runs.values() if _has(record.sp, over)]
+        if not over:
+            return list(self.runs.values())
+        (key, wanted), *rest = over.items()
+        return [
+            record
+            for value, records in self._by_value(key)
+            if same(value, wanted)
+            for record in records
+            if all(name in record.sp and same(record.sp[name], one) for name, one in rest)
+        ]
+
+    def _by_value(self, key: str) -> list[tuple[Any, list[Record]]]:
+        """Return the values that the cited runs have of a key, each with its runs."""
+        found = self._values.get(key)
+        if found is None:
+            grouped: dict[str, tuple[Any, list[Record]]] = {}
+            for record in self.runs.values():
+                if key in record.sp:
+                    value = record.sp[key]
+                    grouped.setdefault(repr(value), (value, []))[1].append(record)
+            found = self._values[key] = list(grouped.values())
+        return found
 
     def complete(self) -> list[Record]:
         """Return the cited runs that are complete."""
@@ -91,10 +113,6 @@ def _may_have_more(citation: Citation, evidence: Evidence) -> bool:
     return isinstance(citation, BatchCitation) and bool(
         evidence.undecided(citation.experiment_id, citation.selector)
     )
-
-
-def _has(sp: Mapping[str, Any], over: Mapping[str, Any]) -> bool:
-    return all(key in sp and same(sp[key], wanted) for key, wanted in over.items())
 
 
 def same(have: Any, wanted: Any) -> bool:

@@ -105,8 +105,11 @@ def _repeated(record: Record, cited: Cited, sweeps: Sweeps) -> _Told | None:
         return None
     place = sweeps.places.of(record)
     twins = sweeps.of(record.experiment_id, None).runs.get(place.configuration, {})
+    beside = twins.get(place.seed, [])
+    if len(beside) < 2:
+        return None
     latest: Record | None = None
-    for twin in twins.get(place.seed, []):
+    for twin in beside:
         if twin.job_id in cited.runs or twin.status not in (COMPLETE, FAILED):
             continue
         if epoch(twin.ended_at) > epoch((latest or record).ended_at):
