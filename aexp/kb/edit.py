@@ -85,6 +85,8 @@ def set_value(text: str, path: str, key: str, value: str) -> str:
         new = text[:end] + f"{key}: {value}".rstrip() + line_break(text) + text[end:]
     else:
         here, there = span
+        while not value and text[here - 1] in " \t":
+            here -= 1
         gap = " " if value and text[here - 1] == ":" else ""
         new = text[:here] + gap + value + text[there:]
     after = Document(path, new)
