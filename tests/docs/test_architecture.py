@@ -199,6 +199,11 @@ def test_what_an_import_loads(statement: str, allowed: str) -> None:
     assert set(done.stdout.split()) <= set(allowed.split())
 
 
+def test_git_is_called_in_one_place() -> None:
+    callers = [name for name, path in modules().items() if '"git", ' in path.read_text()]
+    assert callers == ["aexp.git"]
+
+
 def test_every_public_name_can_be_imported() -> None:
     import aexp
 
