@@ -157,7 +157,7 @@ def _paired(claim: Claim, key: str, sides: Sequence[Sequence[Record]]) -> list[l
     first, second = by_value
     alone = sorted(first.keys() ^ second.keys())
     if alone:
-        raise Undefined(f"{printable(key)} {_some(alone)} is complete on one side only")
+        raise Undefined(f"{printable(key)} {_some(alone)}: complete on one side only")
     return [[members[name] for name in first] for members in by_value]
 
 

@@ -99,7 +99,7 @@ def test_pairs_must_be_pairs(lab: Any) -> None:
     lab.finding(pair % "seed", cites=(FULL, CLS))
     assert lab.issues() == []
     lab.entry(1, 0.5, "cls", status="failed")
-    assert "seed 1 is complete on one side only" in _message(lab, "finding.claim_mismatch")
+    assert "seed 1: complete on one side only" in _message(lab, "finding.claim_mismatch")
     lab.entry(1, 0.5, "cls")
     lab.entry(1, 0.5, "cls", sp={"lr": 1})
     assert "on the same side with the same seed 1" in _message(lab, "finding.claim_mismatch")
