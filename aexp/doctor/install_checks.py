@@ -8,7 +8,7 @@ from aexp.errors import AexpError
 from aexp.files import read_object
 from aexp.install.install import MCP_FILE, SETTINGS
 from aexp.install.scaffold import compute_scaffold_sha
-from aexp.paths import MARKER, Repo
+from aexp.paths import Repo
 from aexp.version import __version__
 
 
@@ -21,8 +21,8 @@ def marker(root: str) -> Iterator[Diagnosis]:
         mend = "aexp install --yes --force"
         if "machine label" in problem.message:
             mend += " --machine-label LABEL"
-        elif "run store" in problem.message:
-            mend = f"rm {MARKER} && aexp install --yes"
+        elif "run_store_path" in problem.message or "run store" in problem.message:
+            mend = "aexp install --yes --run-store .runs"
         yield error("install", problem.message, mend)
         return
     if not repo.marker:

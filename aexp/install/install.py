@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from aexp.errors import InstallRefused, RepoNotFound, UsageError
+from aexp.errors import AexpError, InstallRefused, RepoNotFound, UsageError
 from aexp.install.copy import copy_files, make_folders
 from aexp.install.gitignore import merge_gitignore
 from aexp.install.marker import new_marker, read_marker, write_marker
@@ -149,7 +149,7 @@ def _store(target: Target, previous: dict[str, Any], wanted: str | None) -> str:
             f"{store} leads out of the repository by a symbolic link",
             f"if that is where runs shall lie, say so there first: (cd {store} && signac init)",
         )
-    if wanted is None or not isinstance(before, str) or check_store_path(before, MARKER) == store:
+    if not isinstance(before, str) or not _moves(before, store):
         return store
     old = os.path.join(root, before, "workspace")
     if os.path.isdir(old) and os.listdir(old):
@@ -158,6 +158,14 @@ def _store(target: Target, previous: dict[str, Any], wanted: str | None) -> str:
             f"move it first: git mv {before} {store} (or mv), then call install again",
         )
     return store
+
+
+def _moves(before: str, store: str) -> bool:
+    """Return whether runs may lie where the store was; never at a path that cannot be one."""
+    try:
+        return check_store_path(before, MARKER) != store
+    except AexpError:
+        return False
 
 
 def _is_store(root: str, store: str) -> bool:
