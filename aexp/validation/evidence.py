@@ -11,6 +11,7 @@ from aexp.ledger.runs_index import IndexEntry, scan_indexes
 from aexp.model import Run, section
 from aexp.paths import Repo
 from aexp.runs.publish import entry_of
+from aexp.runs.status import ended_elsewhere
 from aexp.runs.store import read_run, run_ids
 
 _NAMED_NUMBERS = frozenset({"NaN", "Infinity", "-Infinity"})
@@ -98,6 +99,8 @@ class Evidence:
         Paths of index files with what is wrong in them.
     runs : list of Run
         The local runs, with their documents.
+    elsewhere : set of str
+        Ids of runs that wait in this store, but have ended on another machine since.
     has_authority : bool
         Whether any layer is there at all, so that "no such run" means something.
     """
@@ -110,6 +113,7 @@ class Evidence:
         self.unreadable: dict[str, str] = {}
         self.index_faults: dict[str, str] = {}
         self.runs: list[Run] = []
+        self.elsewhere: set[str] = set()
         self.store_fault: str | None = None
         self.has_store = False
         self._by_experiment: dict[str, dict[str, Record]] | None = None
@@ -146,6 +150,9 @@ class Evidence:
                 run = read_run(repo, job_id)
                 self.local[job_id] = _of_run(repo, run)
                 self.runs.append(run)
+                entry = self.ledger.get(job_id)
+                if entry and not run.is_terminal and ended_elsewhere(run, entry.entry):
+                    self.elsewhere.add(job_id)
             except RunNotFound:
                 self.unreadable[job_id] = "it has no state point"
             except (AexpError, RecursionError) as error:

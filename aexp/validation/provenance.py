@@ -79,7 +79,7 @@ _Told = tuple[str, dict[str, Any]]
 def _requeued(record: Record, evidence: Evidence) -> _Told | None:
     """Tell of the same run's later life in this machine's store, which the ledger has not."""
     local = evidence.local.get(record.job_id)
-    if record.source != "ledger" or local is None:
+    if record.source != "ledger" or local is None or record.job_id in evidence.elsewhere:
         return None
     if local.status not in TERMINAL_STATUSES:
         return (

@@ -301,8 +301,11 @@ def test_superseded_by_a_later_run_that_tells_otherwise(lab: Any) -> None:
 def test_superseded_by_a_retry_that_is_queued(lab: Any) -> None:
     (job_id,) = lab.sweep(0.9)
     lab.finding()
-    lab.local(job_id, "queued")
+    lab.local(job_id, "queued", queue={"queued_at": "2026-02-01T00:00:00Z"})
     assert "queued again" in only(lab, "finding.superseded_run").message
+    # Queued here first, and then run on another machine: nothing supersedes its entry.
+    lab.local(job_id, "queued", queue={"queued_at": "2025-12-01T00:00:00Z"})
+    assert lab.issues() == []
     ended = {"ended_at": "2026-03-01T00:00:00Z", "summary_metrics": {"accuracy": 0.2}}
     lab.local(job_id, "complete", **ended)
     message = only(lab, "finding.superseded_run").message

@@ -200,7 +200,7 @@ def test_what_an_import_loads(statement: str, allowed: str) -> None:
 
 
 def test_git_is_called_in_one_place() -> None:
-    callers = [name for name, path in modules().items() if '"git", ' in path.read_text()]
+    callers = [name for name, path in modules().items() if '["git", ' in path.read_text()]
     assert callers == ["aexp.git"]
 
 

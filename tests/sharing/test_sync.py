@@ -75,6 +75,32 @@ def test_queue_here_run_there_by_snakemake(clones: Any, commit: Any) -> None:
     assert not sync(cluster)["pushed"]
 
 
+def test_a_finding_on_the_laptop_cites_what_the_cluster_ran(clones: Any, commit: Any) -> None:
+    """The reason for all this: no error and no warning, in the clone and in a bare reader's."""
+    laptop, cluster = clones.laptop, clones.cluster
+    (laptop.root / "kb" / "research" / "experiments" / "E001-test.md").unlink()
+    laptop.aexp("new-hypothesis", "--title", "Wider is better")
+    laptop.aexp("new-experiment", "--title", "Width", "--hypothesis", "H001")
+    add = ("queue", "add", "--experiment", "E001", "--sweep", "width=1|2,seed=0..1")
+    commit(laptop, "plan")
+    laptop.aexp(*add, "--command", "echo {width}", "--no-commit")
+    commit(laptop, "queue")
+    sync(cluster)
+    cluster.snakemake()
+    sync(cluster)
+    ids = sync(laptop)["received"]
+    assert len(ids) == 4
+    laptop.aexp("new-finding", "--title", "Yes", "--hypothesis", "H001", "--experiment", "E001")
+    laptop.aexp("finding", "cite", "F001", "--batch", "E001", "--pin")
+    reader = type(laptop)(clones.remote.parent / "reader")
+    commit(laptop, "finding")
+    subprocess.run(["git", "clone", "-q", str(clones.remote), str(reader.root)], check=True)
+    sync(cluster)
+    for clone in (laptop, cluster, reader):
+        found = clone.json("validate", rc=None)
+        assert (found["errors"], found["warnings"]) == (0, 0), found["issues"]
+
+
 def test_what_ended_before_is_promoted(clones: Any) -> None:
     job_id = clones.laptop.one("seed=0")
     clones.laptop.aexp("run-queued", job_id)

@@ -192,6 +192,6 @@ def test_a_clone_with_only_the_ledger(research: Any, ended: str, tmp_path: Path)
 def test_every_code_is_documented(research: Any) -> None:
     root = Path(__file__).parents[2]
     source = (root / "aexp" / "sharing" / "verify.py").read_text()
-    codes = set(re.findall(r'Problem\("([\w.]+)"', source))
+    codes = set(re.findall(r'Problem\(\s*"([\w.]+)"', source))
     page = (root / "docs" / "machines.md").read_text()
     assert codes == set(re.findall(r"^\| `((?:entry|run)\.\w+)`", page, re.MULTILINE))
