@@ -46,14 +46,29 @@ class Sweep:
         """Return the seeds that a configuration should have: those of the whole grid.
 
         The grid is condition x seed: configurations that differ in nothing but the condition,
-        and what the condition decides, are expected to have the same seeds.
+        and what the condition decides, are expected to have the same seeds. Where less than
+        half of that grid is there, as with a seed drawn for each run, it is no grid.
         """
         if self._grid is None:
             self._of_condition = _decided_by_condition(self._sp.values())
-            self._grid = {}
-            for one, seeds in self.runs.items():
-                self._grid.setdefault(self._beside_condition(one), set()).update(seeds)
-        return self._grid.get(self._beside_condition(configuration), set())
+            self._grid = self._grids()
+        grid = self._grid.get(self._beside_condition(configuration))
+        return grid if grid is not None else set(self.runs.get(configuration, ()))
+
+    def _grids(self) -> dict[str, set[str]]:
+        grids: dict[str, set[str]] = {}
+        configurations: dict[str, int] = {}
+        there: dict[str, int] = {}
+        for one, seeds in self.runs.items():
+            beside = self._beside_condition(one)
+            grids.setdefault(beside, set()).update(seeds)
+            configurations[beside] = configurations.get(beside, 0) + 1
+            there[beside] = there.get(beside, 0) + len(seeds)
+        return {
+            beside: seeds
+            for beside, seeds in grids.items()
+            if 2 * there[beside] >= configurations[beside] * len(seeds)
+        }
 
     def _beside_condition(self, configuration: str) -> str:
         sp = self._sp.get(configuration, {})

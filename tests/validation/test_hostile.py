@@ -125,3 +125,12 @@ def test_documents_nested_beyond_sense_cost_themselves(lab: Any) -> None:
     lab.write(f".runs/workspace/{bad}/signac_job_document.json", '{"a":' * 90_000)
     assert lab.codes() == ["run.unreadable"]
     lab.cli("validate", rc=1)
+
+
+def test_a_seed_of_its_own_for_every_run_is_no_grid_and_no_square(lab: Any) -> None:
+    for number in range(400):
+        lab.entry({"condition": f"c{number % 80}", "seed": number})
+    lab.cite(
+        *(f"{{type: batch, experiment_id: E001, selector: {{condition: c{n}}}}}" for n in range(80))
+    )
+    assert lab.issues() == []
