@@ -1,6 +1,7 @@
 """``aexp new-hypothesis``, ``new-experiment``, ``new-finding``, ``new-thread``."""
 
 import json
+import shlex
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -118,7 +119,11 @@ def new_experiment(
     _tell("experiment", made, dry_run, as_json)
     if not dry_run and not as_json:
         if runner_command:
-            note(f"next: aexp queue add --experiment {made.artifact_id} --sweep seed=0..3")
+            names = [text.partition("=")[0].strip() for text in conditions]
+            clauses = ["condition=" + "|".join(names)] if names else []
+            clauses += ["seed=0..3"] if "{seed}" in runner_command else []
+            sweep = f" --sweep {shlex.quote(','.join(clauses))}" if clauses else ""
+            note(f"next: aexp queue add --experiment {made.artifact_id}{sweep}")
         else:
             note("next: write its runner_command into the file")
 

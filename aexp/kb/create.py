@@ -105,7 +105,7 @@ def create(repo: Repo, draft: Draft, *, dry_run: bool = False) -> ArtifactCreate
                 find_artifact(repo, name)
         with nullcontext() if dry_run else record_lock(repo):
             # First without writing: a parent that cannot be patched is found before the file is.
-            add_backlinks(repo, "", draft.parents.values(), dry_run=True)
+            add_backlinks(repo, "X", draft.parents.values(), dry_run=True)
             artifact_id, path = _write(repo, draft, title, tags, links, dry_run)
             done = _backlinks(repo, artifact_id, path, draft.parents.values(), dry_run)
     except ArtifactCreateError:

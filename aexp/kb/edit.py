@@ -90,12 +90,9 @@ def set_value(text: str, path: str, key: str, value: str) -> str:
         gap = " " if value and text[here - 1] == ":" else ""
         new = text[:here] + gap + value + text[there:]
     after = Document(path, new)
-    changed = {
-        name
-        for name in {*before.meta, *after.meta}
-        if before.meta.get(name) != after.meta.get(name)
-    }
-    if changed - {key} or after.body != before.body:
+    # As text: a NaN elsewhere is not equal to itself.
+    rest = [repr({**document.meta, key: None}) for document in (before, after)]
+    if rest[0] != rest[1] or after.body != before.body:
         raise ArtifactReadError(
             f"{path}: {key} cannot be changed without changing more", "change it in an editor"
         )

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterable
+from functools import partial
 from typing import NamedTuple
 
-from aexp.errors import UsageError
+from aexp.errors import ArtifactReadError, UsageError
 from aexp.kb.artifacts import find_artifact
 from aexp.kb.edit import append_to_section, edit_file
 from aexp.kb.frontmatter import frontmatter_span
@@ -55,14 +56,28 @@ def linked_names(text: str) -> list[str]:
     ]
 
 
-def with_link(text: str, name: str) -> str:
+def with_link(text: str, name: str, path: str = "the note") -> str:
     """Return `text` with ``- [[name]]`` in ``## Links``; the same text if it is there.
 
     A link by file name, ``[[E001-sweep]]``, is a link to E001.
+
+    Raises
+    ------
+    ArtifactReadError
+        If a block of code or a comment that is never closed would swallow the link.
     """
-    if any(found == name or found.startswith(name + "-") for found in linked_names(text)):
+    if _has(text, name):
         return text
-    return append_to_section(text, SECTION, f"- [[{name}]]")
+    new = append_to_section(text, SECTION, f"- [[{name}]]")
+    if not _has(new, name):
+        raise ArtifactReadError(
+            f"{path}: a block of code or a comment is not closed", "close it, and call again"
+        )
+    return new
+
+
+def _has(text: str, name: str) -> bool:
+    return any(found == name or found.startswith(name + "-") for found in linked_names(text))
 
 
 def add_backlinks(
@@ -80,6 +95,9 @@ def add_backlinks(
     result = Backlinks([], [])
     for parent_id in dict.fromkeys(parent_ids):
         path = find_artifact(repo, parent_id)
-        changed = edit_file(repo, path, lambda text: with_link(text, child_id), dry_run=dry_run)
+        shown = repo.relative(path)
+        changed = edit_file(
+            repo, path, partial(with_link, name=child_id, path=shown), dry_run=dry_run
+        )
         (result.patched if changed else result.present).append(parent_id)
     return result

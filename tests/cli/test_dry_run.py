@@ -26,6 +26,13 @@ CASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("ledger", "bundle"): ("results.tar",),
     ("ledger", "unbundle"): ("BUNDLE",),
     ("reconcile",): (),
+    ("new-thread",): ("--title", "x"),
+    ("new-hypothesis",): ("--title", "x", "--thread", "T001"),
+    ("new-experiment",): ("--title", "x", "--hypothesis", "H001", "--condition", 'a={"k": 1}'),
+    ("new-finding",): ("--title", "x", "--experiment", "E001"),
+    ("set-status",): ("E001", "RUNNING"),
+    ("close-thread",): ("T001", "--conclusion", "x"),
+    ("link",): ("ENDED", "--experiment", "E002"),
     # `aexp run --dry-run` hands over to Snakemake, which keeps its own folder: tests/workflow.
 }
 
@@ -55,6 +62,8 @@ def test_every_verb_with_a_dry_run_is_tried_here() -> None:
 WRITING = {
     "add", "run", "retry", "stop", "remove", "clear", "release", "materialize", "run-queued",
     "new-run", "promote", "backfill", "reconcile", "install", "sync", "bundle", "unbundle",
+    "new-thread", "new-hypothesis", "new-experiment", "new-finding", "set-status",
+    "close-thread", "link",
 }  # fmt: skip
 
 
@@ -72,6 +81,9 @@ def lively(research: Any, wait_until: Any) -> dict[str, str]:
     child = research.one("seed=15", "--after", failed)
     research.aexp("run-queued", failed, rc=1)
     research.aexp("run-queued", ended)
+    research.aexp("new-thread", "--title", "question")
+    research.aexp("new-hypothesis", "--title", "claim")
+    research.aexp("new-experiment", "--title", "other", "--hypothesis", "H001")
     bundle = str(research.root.parent / "bundle.tar")
     research.aexp("ledger", "bundle", bundle)
     research.git("config", "user.name", "t")
