@@ -69,7 +69,7 @@ class GitResult(NamedTuple):
 
 
 def run_git(
-    repo: Repo,
+    repo: Repo | str,
     *arguments: str,
     data: bytes = b"",
     index: str | None = None,
@@ -79,8 +79,8 @@ def run_git(
 
     Parameters
     ----------
-    repo : Repo
-        The repository.
+    repo : Repo or str
+        The repository, or its top folder.
     *arguments : str
         The command and its arguments; names of files are literal.
     data : bytes, default empty
@@ -95,7 +95,8 @@ def run_git(
     GitError
         If git is missing or does not answer in time.
     """
-    command = ["git", "-C", repo.root, "--no-optional-locks", *arguments]
+    root = repo if isinstance(repo, str) else repo.root
+    command = ["git", "-C", root, "--no-optional-locks", *arguments]
     # Called from a git hook, these would point to the hook's index or to another repository.
     environment = {k: v for k, v in os.environ.items() if k not in _OF_A_CALLER}
     environment["LC_ALL"] = "C"

@@ -1,7 +1,11 @@
-"""Ask another program, for a limited time."""
+"""Ask git or another program, for a limited time."""
 
 import subprocess
 from typing import NamedTuple
+
+from aexp.errors import GitError
+from aexp.git import GitResult, run_git
+from aexp.paths import Repo
 
 _TIMEOUT_S = 20.0
 
@@ -29,3 +33,11 @@ def ask(*command: str) -> Reply | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return Reply(done.returncode, done.stdout, done.stderr)
+
+
+def ask_git(place: Repo | str, *arguments: str) -> GitResult | None:
+    """Ask git about a repository, None when git is missing or does not end."""
+    try:
+        return run_git(place, *arguments, timeout_s=_TIMEOUT_S)
+    except GitError:
+        return None

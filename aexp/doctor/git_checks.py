@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 
-from aexp.doctor.ask import ask
+from aexp.doctor.ask import ask_git
 from aexp.doctor.diagnosis import Diagnosis, error, ok, quoted, warn
 from aexp.install.gitignore import BEGIN, END, NAME, has_legacy_rule, merged
 from aexp.paths import DEFAULT_STORE, Repo
@@ -14,25 +14,26 @@ _LEAST = (2, 20)
 
 def git_program(root: str) -> Iterator[Diagnosis]:
     """Check git itself and what it knows of this folder and its user."""
-    answer = ask("git", "--version")
+    answer = ask_git(root, "--version")
     if answer is None:
         yield error("git", "git is not installed or does not answer", "install git 2.20 or later")
         return
-    match = re.search(r"(\d+)\.(\d+)", answer.out)
+    match = re.search(r"(\d+)\.(\d+)", answer.text)
     version = (int(match[1]), int(match[2])) if match else _LEAST
     if version < _LEAST:
-        yield warn("git", f"{answer.out.strip()} is old", "install git 2.20 or later")
-    inside = ask("git", "-C", root, "rev-parse", "--show-toplevel")
+        yield warn("git", f"{answer.text.strip()} is old", "install git 2.20 or later")
+    inside = ask_git(root, "rev-parse", "--show-toplevel")
     if inside is None or inside.code != 0:
-        reason = inside.err.strip().splitlines()[-1:] if inside else []
-        if inside and "dubious ownership" in inside.err:
+        if inside and "dubious ownership" in inside.error:
             mend = f"git config --global --add safe.directory {quoted(root)}"
             yield error("git", "git refuses this folder: it belongs to somebody else", mend)
         else:
-            what = f"this is no git repository: {''.join(reason) or 'git does not answer'}"
+            what = (
+                f"this is no git repository: {inside.reason if inside else 'git does not answer'}"
+            )
             yield error("git", what, "git init")
         return
-    yield ok("git", answer.out.strip())
+    yield ok("git", answer.text.strip())
     if ask_value(root, "user.email") is None or ask_value(root, "user.name") is None:
         yield warn(
             "git",
@@ -43,8 +44,8 @@ def git_program(root: str) -> Iterator[Diagnosis]:
 
 def ask_value(root: str, name: str) -> str | None:
     """Return a setting of git, None when there is none."""
-    answer = ask("git", "-C", root, "config", "--get", name)
-    return answer.out.strip() or None if answer and answer.code == 0 else None
+    answer = ask_git(root, "config", "--get", name)
+    return answer.text.strip() or None if answer and answer.code == 0 else None
 
 
 def ignore_rules(repo: Repo) -> Iterator[Diagnosis]:
@@ -75,14 +76,14 @@ def ignore_rules(repo: Repo) -> Iterator[Diagnosis]:
 
 
 def _is_ignored(repo: Repo, name: str) -> bool:
-    answer = ask("git", "-C", repo.root, "check-ignore", "-q", "--no-index", name)
+    answer = ask_git(repo, "check-ignore", "-q", "--no-index", name)
     return answer is not None and answer.code == 0
 
 
 def _tracked_working_files(repo: Repo) -> Iterator[Diagnosis]:
     names = [f"{repo.store}/workspace/*/{name}" for name in ("terminal.json", "claim", "heartbeat")]
-    answer = ask("git", "-C", repo.root, "ls-files", "--", *names, ".aexp/installed.json")
-    tracked = answer.out.splitlines() if answer and answer.code == 0 else []
+    answer = ask_git(repo, "ls-files", "--", *names, ".aexp/installed.json")
+    tracked = answer.text.splitlines() if answer and answer.code == 0 else []
     if tracked:
         yield error(
             "gitignore",

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 
 from aexp import slurm
-from aexp.doctor.ask import ask
+from aexp.doctor.ask import ask_git
 from aexp.doctor.diagnosis import Diagnosis, error, ok, quoted, warn
 from aexp.errors import AexpError, CorruptFile
 from aexp.files import read_object
@@ -126,8 +126,8 @@ def ledger(repo: Repo) -> Iterator[Diagnosis]:
         yield error("ledger", f"{len(faults) - _SHOWN} more are no entries", "aexp ledger verify")
     if not faults:
         yield ok("ledger", f"{len(names)} file(s), all readable")
-    status = ask("git", "-C", repo.root, "status", "--porcelain", "-uall", "--", ".aexp/ledger")
-    waiting = len(status.out.splitlines()) if status and status.code == 0 else 0
+    status = ask_git(repo, "status", "--porcelain", "-uall", "--", ".aexp/ledger")
+    waiting = len(status.text.splitlines()) if status and status.code == 0 else 0
     if waiting:
         what = f"{waiting} entries are not committed: other machines cannot see them"
         yield warn("ledger", what, 'git add .aexp/ledger && git commit -m "Results"')
@@ -180,8 +180,8 @@ def notes(repo: Repo) -> Iterator[Diagnosis]:
 def _restore(repo: Repo, path: str, otherwise: str | None = None) -> str:
     """Return the command that brings a file or folder back from git, if git has it."""
     name = quoted(repo.relative(path))
-    known = ask("git", "-C", repo.root, "ls-tree", "-r", "--name-only", "HEAD", "--", path)
-    if known is not None and known.code == 0 and known.out.strip():
+    known = ask_git(repo, "ls-tree", "-r", "--name-only", "HEAD", "--", path)
+    if known is not None and known.code == 0 and known.text.strip():
         return f"git restore --source HEAD -- {name}"
     if otherwise is not None:
         return otherwise.replace(path, name)
