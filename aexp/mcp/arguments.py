@@ -96,7 +96,7 @@ def script_path(repo: Repo, given: str) -> str:
     if os.path.isabs(given) or not given.isprintable() or any(part in ("", "..") for part in parts):
         raise UsageError(refused, "give a path inside the repository, like scripts/paper.sh")
     below_store = (given + "/").startswith(repo.store + "/")
-    if any(part.startswith(".") for part in parts) or parts[0] == "kb" or below_store:
+    if any(part[0] in ".-" for part in parts) or parts[0] == "kb" or below_store:
         raise UsageError(refused, "choose a folder of code: not a hidden one, kb or the run store")
     root = os.path.realpath(repo.root)
     path = os.path.join(root, *parts)

@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from aexp.doctor.examine import examine
 from aexp.errors import UsageError
 from aexp.mcp.results import Object, Result, Value
-from aexp.mcp.tool import Effect, Toolbox
+from aexp.mcp.tool import Effect, Needs, Toolbox
 from aexp.paths import Repo
 from aexp.validation.validate import validate_files, validate_repo
 
@@ -34,6 +35,22 @@ class Validated(Result):
     errors: list[Issue]
     warnings: list[Issue]
     checked: dict[str, int]
+
+
+class Diagnosis(Value):
+    """What one check of this machine has found."""
+
+    check: str
+    level: Literal["ok", "warn", "error"]
+    what: str
+    mend: str | None
+
+
+class Examined(Result):
+    """What is wrong here, and the commands that mend it."""
+
+    ok: bool
+    checks: list[Diagnosis]
 
 
 @tools.add(Effect.READS)
@@ -76,3 +93,17 @@ def validate(
         warnings=warnings[:limit],
         checked=result.checked,
     )
+
+
+@tools.add(Effect.READS, needs=Needs.FOLDER)
+def doctor(
+    folder: str,
+    only_problems: Annotated[bool, Field(description="Leave out what is as it should be.")] = True,
+) -> Examined:
+    """Find out what is wrong here: git, the install, the store, Snakemake, Slurm, trackers.
+
+    `mend` is the command that a person types; nothing is changed.
+    """
+    found = [Diagnosis.model_validate(item._asdict()) for item in examine(folder)]
+    shown = [item for item in found if not only_problems or item.level != "ok"]
+    return Examined(ok=all(item.level != "error" for item in found), checks=shown)

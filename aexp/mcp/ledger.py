@@ -7,7 +7,7 @@ from pydantic import Field
 from aexp.ledger.entries import load_ledger_entry, resolve_entry_id, scan_ledger
 from aexp.mcp.arguments import DryRun, ExperimentId, Limit, MachineLabel, RunId, Tag
 from aexp.mcp.results import Number, Object, Result, Text, Value
-from aexp.mcp.tool import Effect, Toolbox
+from aexp.mcp.tool import Effect, Needs, Toolbox
 from aexp.model import short
 from aexp.paths import Repo
 from aexp.runs.promotion import backfill, promote
@@ -134,7 +134,7 @@ def ledger_show(repo: Repo, job_id: RunId) -> Entry:
     )
 
 
-@tools.add(Effect.CHANGES, idempotent=True, needs_store=True)
+@tools.add(Effect.CHANGES, idempotent=True, needs=Needs.STORE)
 def ledger_promote(
     repo: Repo, job_id: RunId, machine_label: MachineLabel | None = None, dry_run: DryRun = False
 ) -> Promoted:
@@ -149,7 +149,7 @@ def ledger_promote(
     )
 
 
-@tools.add(Effect.CHANGES, idempotent=True, needs_store=True)
+@tools.add(Effect.CHANGES, idempotent=True, needs=Needs.STORE)
 def ledger_backfill(
     repo: Repo,
     machine_label: MachineLabel | None = None,

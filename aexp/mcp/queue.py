@@ -17,7 +17,7 @@ from aexp.mcp.arguments import (
     script_path,
 )
 from aexp.mcp.results import Number, Object, Result, Text, Texts, Value
-from aexp.mcp.tool import Effect, Toolbox
+from aexp.mcp.tool import Effect, Needs, Toolbox
 from aexp.model import QUEUED, STATUSES, short
 from aexp.paths import Repo
 from aexp.queue import change as changes
@@ -88,7 +88,7 @@ class Script(Result):
     dry_run: bool
 
 
-@tools.add(Effect.READS, needs_store=True)
+@tools.add(Effect.READS, needs=Needs.STORE)
 def queue_list(
     repo: Repo,
     experiment_id: ExperimentId | None = None,
@@ -110,14 +110,14 @@ def queue_list(
     return Entries(total=len(found), jobs=rows)
 
 
-@tools.add(Effect.CHANGES, idempotent=True, needs_store=True)
+@tools.add(Effect.CHANGES, idempotent=True, needs=Needs.STORE)
 def queue_remove(repo: Repo, job_ids: RunIds, dry_run: DryRun = False) -> Changes:
     """Take queued runs out of the queue: they become abandoned, with cause removed."""
     runs = changes.select_for(repo, job_ids, RunFilter(), frozenset())
     return _changes(changes.remove_runs(repo, runs, dry_run=dry_run), dry_run)
 
 
-@tools.add(Effect.CHANGES, idempotent=True, needs_store=True)
+@tools.add(Effect.CHANGES, idempotent=True, needs=Needs.STORE)
 def queue_clear(
     repo: Repo,
     experiment_id: ExperimentId | None = None,
@@ -138,7 +138,7 @@ def queue_clear(
     return _changes(changes.remove_runs(repo, runs, dry_run=dry_run), dry_run)
 
 
-@tools.add(Effect.CHANGES, needs_store=True)
+@tools.add(Effect.CHANGES, needs=Needs.STORE)
 def queue_retry(
     repo: Repo,
     job_ids: RunIds | None = None,
@@ -168,7 +168,7 @@ def queue_retry(
     return _changes(changes.retry_runs(repo, runs, dry_run=dry_run), dry_run)
 
 
-@tools.add(Effect.CHANGES, idempotent=True, needs_store=True)
+@tools.add(Effect.CHANGES, idempotent=True, needs=Needs.STORE)
 def queue_stop(
     repo: Repo,
     job_ids: RunIds,
@@ -190,7 +190,7 @@ def queue_stop(
     return _changes(done, dry_run)
 
 
-@tools.add(Effect.CHANGES, idempotent=True, needs_store=True)
+@tools.add(Effect.CHANGES, idempotent=True, needs=Needs.STORE)
 def queue_materialize(
     repo: Repo,
     output_path: Annotated[

@@ -19,7 +19,7 @@ from aexp.mcp.arguments import (
     assignments,
 )
 from aexp.mcp.results import Object, Result, Text, Value
-from aexp.mcp.tool import Effect, Toolbox
+from aexp.mcp.tool import Effect, Needs, Toolbox
 from aexp.model import QUEUED, RUNNING, short
 from aexp.paths import Repo
 from aexp.queue.plan import AGAIN, DUPLICATE, IS_RUNNING, NEW, Adder, Planned, QueueOptions
@@ -67,7 +67,7 @@ class Added(Result):
     left_out: int
 
 
-@tools.add(Effect.CHANGES, idempotent=True, needs_store=True)
+@tools.add(Effect.CHANGES, idempotent=True, needs=Needs.STORE)
 def queue_add(
     repo: Repo,
     experiment_id: ExperimentId,

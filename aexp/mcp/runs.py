@@ -19,7 +19,7 @@ from aexp.mcp.arguments import (
     chosen_runs,
 )
 from aexp.mcp.results import Number, Object, Objects, Result, Text, Texts, Value
-from aexp.mcp.tool import Effect, Toolbox
+from aexp.mcp.tool import Effect, Needs, Toolbox
 from aexp.model import short
 from aexp.paths import Repo
 from aexp.runs.create import create_plain_run
@@ -98,7 +98,7 @@ class Log(Result):
     left_out: int
 
 
-@tools.add(Effect.READS, needs_store=True)
+@tools.add(Effect.READS, needs=Needs.STORE)
 def list_runs(
     repo: Repo,
     experiment_id: ExperimentId | None = None,
@@ -126,14 +126,14 @@ def list_runs(
     return RunList(total=len(found), runs=rows)
 
 
-@tools.add(Effect.READS, needs_store=True)
+@tools.add(Effect.READS, needs=Needs.STORE)
 def show_run(repo: Repo, job_id: RunId) -> RunDetails:
     """Show one run: configuration, metrics, every attempt, the last error, where its log lies."""
     run = read_run(repo, resolve_id(repo, job_id))
     return RunDetails.model_validate(run_details(repo, run))
 
 
-@tools.add(Effect.READS, needs_store=True)
+@tools.add(Effect.READS, needs=Needs.STORE)
 def status(repo: Repo, experiment_id: ExperimentId | None = None, tag: Tag | None = None) -> Counts:
     """Count runs per experiment and status."""
     return Counts(
@@ -141,7 +141,7 @@ def status(repo: Repo, experiment_id: ExperimentId | None = None, tag: Tag | Non
     )
 
 
-@tools.add(Effect.READS, needs_store=True)
+@tools.add(Effect.READS, needs=Needs.STORE)
 def logs(
     repo: Repo,
     job_id: RunId,
@@ -169,7 +169,7 @@ def logs(
     )
 
 
-@tools.add(Effect.ADDS, idempotent=True, needs_store=True)
+@tools.add(Effect.ADDS, idempotent=True, needs=Needs.STORE)
 def new_run(
     repo: Repo,
     experiment_id: ExperimentId,

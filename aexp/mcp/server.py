@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import anyio
 import anyio.to_thread
@@ -29,7 +29,6 @@ from aexp.mcp import checks, findings, ledger, queue, queue_add, record, runs
 from aexp.mcp.results import plain
 from aexp.mcp.tool import Effect, Tool, as_json
 from aexp.model import printable
-from aexp.paths import Repo
 from aexp.version import __version__
 
 FAMILIES: Mapping[str, Mapping[str, Tool]] = {
@@ -66,22 +65,29 @@ def serve(start: str | None = None) -> None:
     start : str, optional
         A folder in the repository; default: ``CLAUDE_PROJECT_DIR``, else the current folder.
     """
-    # The SDK reports arguments that are wrong; the agent is told, stderr need not be.
-    logging.basicConfig(stream=sys.stderr, level=logging.ERROR, format="%(message)s")
+    # The SDK's log is for its developers; what concerns the agent is in the answers.
+    logging.basicConfig(stream=sys.stderr, level=logging.CRITICAL, format="%(message)s")
     try:
         anyio.run(_serve, make_server(start))
-    except BaseExceptionGroup as group:
-        # The agent has gone without closing the pipe in order: nothing is left to answer.
-        others = group.split((BrokenPipeError, anyio.BrokenResourceError))[1]
-        if others is not None:
-            raise others from None
+    except KeyboardInterrupt:
+        _leave()
 
 
 async def _serve(server: Server[Any]) -> None:
     # stdio_server keeps the protocol's descriptors to itself: file descriptor 1 leads to
     # stderr meanwhile, and 0 to nothing, also for git and other children.
     async with stdio_server() as (incoming, outgoing):
-        await server.run(incoming, outgoing, server.create_initialization_options())
+        try:
+            await server.run(incoming, outgoing, server.create_initialization_options())
+        except anyio.get_cancelled_exc_class():
+            # Nobody reads the answers any more, or Ctrl-C. The tools have ended by now.
+            _leave()
+
+
+def _leave() -> NoReturn:
+    """End the process although a thread waits for stdin, which nothing can wake."""
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def make_server(start: str | None = None) -> Server[Any]:
@@ -133,7 +139,7 @@ def answer(start: str | None, name: str, arguments: Mapping[str, Any]) -> CallTo
         tool = TOOLS.get(name)
         if tool is None:
             raise UsageError(f"there is no tool {printable(name)[:100]!r}", _near(name))
-        result = tool.call(find_repo(start), arguments)
+        result = tool.call(find_folder(start), arguments)
         result.notices = [*_few(heard), *result.notices]
         return _result(as_json(result))
     except AexpError as error:
@@ -151,14 +157,14 @@ def answer(start: str | None, name: str, arguments: Mapping[str, Any]) -> CallTo
         _heard.reset(token)
 
 
-def find_repo(start: str | None) -> Repo:
-    """Return the repository that the server works in, as it is now."""
+def find_folder(start: str | None) -> str:
+    """Return the folder around which the repository is looked for, anew for each call."""
     folder = start or os.environ.get("CLAUDE_PROJECT_DIR") or os.getcwd()
     if not os.path.isdir(folder):
         raise RepoNotFound(
             f"there is no folder {folder}", "start the server with: aexp mcp --repo FOLDER"
         )
-    return Repo.find(folder)
+    return folder
 
 
 def _near(name: str) -> str:

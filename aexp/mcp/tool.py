@@ -26,6 +26,14 @@ class Effect(Enum):
     CHANGES = "changes"
 
 
+class Needs(Enum):
+    """What a tool needs to be there."""
+
+    FOLDER = "folder"
+    REPO = "repo"
+    STORE = "store"
+
+
 class _Schema(GenerateJsonSchema):
     """Schemas without the titles that only repeat a name."""
 
@@ -47,10 +55,10 @@ class Tool(NamedTuple):
         What it does to the repository.
     idempotent : bool
         Whether a second call with the same arguments changes nothing more.
-    needs_store : bool
-        Whether it needs the run store; the others work in a clone that has only git.
+    needs : Needs
+        Most work in a clone that has only git; some need the run store, one not even git.
     function : callable
-        ``function(repo, **arguments)``.
+        ``function(repo, **arguments)``; it is given the folder when it needs no more.
     arguments : type
         Model that checks the arguments.
     result : type
@@ -61,7 +69,7 @@ class Tool(NamedTuple):
     description: str
     effect: Effect
     idempotent: bool
-    needs_store: bool
+    needs: Needs
     function: Callable[..., Result]
     arguments: type[BaseModel]
     result: type[Result]
@@ -81,29 +89,34 @@ class Tool(NamedTuple):
         """The JSON schema of its result."""
         return _schema(self.result)
 
-    def call(self, repo: Repo, given: Mapping[str, Any]) -> Result:
-        """Check the arguments and call the function.
+    def call(self, folder: str, given: Mapping[str, Any]) -> Result:
+        """Check the arguments and call the function for the repository around a folder.
 
         Raises
         ------
         UsageError
             If the arguments are not what the schema asks for.
+        RepoNotFound, NotInstalled
+            If what it needs is not there.
         """
         try:
             checked = self.arguments.model_validate(dict(given))
         except ValidationError as error:
             raise UsageError(_faults(self.name, error), "see the tool's input schema") from None
-        if self.needs_store:
-            repo.require_store()
-        names = type(checked).model_fields
-        return self.function(repo, **{name: getattr(checked, name) for name in names})
+        arguments = {name: getattr(checked, name) for name in type(checked).model_fields}
+        if self.needs is Needs.FOLDER:
+            return self.function(folder, **arguments)
+        repo = Repo.find(folder)
+        return self.function(
+            repo.require_store() if self.needs is Needs.STORE else repo, **arguments
+        )
 
 
 class Toolbox(dict[str, Tool]):
     """The tools of one family, by name."""
 
     def add(
-        self, effect: Effect, *, idempotent: bool = False, needs_store: bool = False
+        self, effect: Effect, *, idempotent: bool = False, needs: Needs = Needs.REPO
     ) -> Callable[[F], F]:
         """Make a tool of a function whose first parameter is the repository.
 
@@ -129,7 +142,7 @@ class Toolbox(dict[str, Tool]):
                 inspect.getdoc(function) or "",
                 effect,
                 idempotent or effect is Effect.READS,
-                needs_store,
+                needs,
                 function,
                 model,
                 hints["return"],
