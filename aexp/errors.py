@@ -53,6 +53,10 @@ class RunnerCommandError(UsageError):
     """The runner command cannot be rendered safely with this run's values."""
 
 
+class InstallRefused(UsageError):
+    """The folder is not one that aexp may set up."""
+
+
 class RepoNotFound(AexpError):
     """No git repository or aexp marker above the current folder."""
 
@@ -69,12 +73,26 @@ class GitError(AexpError):
     """git is missing, too slow or refuses."""
 
 
+class RemoteUnreachable(GitError):
+    """The git remote does not answer; the same command can be called again."""
+
+    exit_code = EXIT_TEMPFAIL
+
+
+class MergeConflict(GitError):
+    """What the remote has and what is here cannot be merged without a person."""
+
+
 class ArtifactNotFound(AexpError):
     """No hypothesis, experiment, finding or thread of that id."""
 
 
 class ArtifactReadError(AexpError):
     """A markdown artifact's frontmatter cannot be read."""
+
+
+class ArtifactCreateError(UsageError):
+    """An artifact cannot be made as it was asked for; nothing was written."""
 
 
 class RunNotFound(AexpError):
@@ -114,3 +132,4 @@ class LedgerWarning(UserWarning):
 
 
 SweepParseError = SweepSyntaxError
+ArtifactNotFoundError = ArtifactNotFound

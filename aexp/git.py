@@ -1,12 +1,17 @@
-"""What git knows about the code that a run will execute."""
+"""The one place that calls git; and what git knows about the code that a run will execute."""
 
+import os
 import subprocess
-from typing import Any, NamedTuple
+import sys
+from typing import IO, Any, NamedTuple
 
 from aexp.errors import GitError
 from aexp.paths import Repo
 
 _TIMEOUT_S = 60.0
+_OF_A_CALLER = frozenset(
+    {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_NAMESPACE"}
+)
 
 
 class CodeState(NamedTuple):
@@ -30,29 +35,119 @@ def _pathspec(repo: Repo) -> list[str]:
     return ["--", ".", *(f":(exclude,top,literal){folder}" for folder in ours)]
 
 
-def _git(repo: Repo, *arguments: str) -> str:
-    command = ["git", "-C", repo.root, "--no-optional-locks", *arguments]
+class GitResult(NamedTuple):
+    """What a git command answered.
+
+    Attributes
+    ----------
+    code : int
+        Exit code.
+    output : bytes
+        Standard output.
+    error : str
+        Standard error.
+    """
+
+    code: int
+    output: bytes
+    error: str
+
+    @property
+    def text(self) -> str:
+        """Standard output as text, without the last line's end."""
+        return self.output.decode(errors="surrogateescape").rstrip("\n")
+
+    @property
+    def reason(self) -> str:
+        """The last words of standard error."""
+        return self.error.splitlines()[-1] if self.error else f"exit code {self.code}"
+
+    @property
+    def names(self) -> list[str]:
+        """The file names of a ``-z`` listing."""
+        return [name for name in self.output.decode(errors="surrogateescape").split("\0") if name]
+
+
+def run_git(
+    repo: Repo | str,
+    *arguments: str,
+    data: bytes = b"",
+    index: str | None = None,
+    timeout_s: float = _TIMEOUT_S,
+) -> GitResult:
+    """Run a git command in the repository and return what it answered, whatever that is.
+
+    Parameters
+    ----------
+    repo : Repo or str
+        The repository, or its top folder.
+    *arguments : str
+        The command and its arguments; names of files are literal.
+    data : bytes, default empty
+        Its standard input.
+    index : str, optional
+        A file to use in place of the repository's index.
+    timeout_s : float, default 60
+        How long to wait.
+
+    Raises
+    ------
+    GitError
+        If git is missing or does not answer in time.
+    """
+    root = repo if isinstance(repo, str) else repo.root
+    command = ["git", "-C", root, "--no-optional-locks", *arguments]
+    # Called from a git hook, these would point to the hook's index or to another repository.
+    environment = {k: v for k, v in os.environ.items() if k not in _OF_A_CALLER}
+    environment["LC_ALL"] = "C"
+    if index is not None:
+        environment["GIT_INDEX_FILE"] = index
+    if not sys.stdin.isatty():
+        environment["GIT_TERMINAL_PROMPT"] = "0"
     try:
-        done = subprocess.run(
-            command, capture_output=True, timeout=_TIMEOUT_S, stdin=subprocess.DEVNULL, check=False
-        )
+        # Files, not pipes: a helper that outlives git (ssh) would keep a pipe open.
+        with _memory() as given, _memory() as out, _memory() as err:
+            given.write(data)
+            given.seek(0)
+            done = subprocess.run(
+                command,
+                env=environment,
+                stdin=given,
+                stdout=out,
+                stderr=err,
+                timeout=timeout_s,
+                check=False,
+            )
+            out.seek(0)
+            err.seek(0)
+            error = err.read().decode(errors="replace").strip()
+            return GitResult(done.returncode, out.read(), error)
     except FileNotFoundError:
-        raise GitError(
-            "git is not installed, so the code version of a run cannot be recorded",
-            "install git, or pass --no-commit to queue without a code version",
-        ) from None
+        raise GitError("git is not installed", "install git") from None
     except subprocess.TimeoutExpired:
         raise GitError(
-            f"git {arguments[0]} took longer than {_TIMEOUT_S:.0f} s",
-            "try again, or pass --no-commit to queue without a code version",
+            f"git {arguments[0]} took longer than {timeout_s:.0f} s", "try again"
         ) from None
-    if done.returncode != 0:
-        reason = done.stderr.decode(errors="replace").strip().splitlines()
+
+
+def _memory() -> IO[bytes]:
+    return open(os.memfd_create("git"), "w+b")
+
+
+def _git(repo: Repo, *arguments: str) -> str:
+    try:
+        done = run_git(repo, *arguments)
+    except GitError as error:
         raise GitError(
-            f"git {arguments[0]} failed: {reason[-1] if reason else done.returncode}",
+            f"{error.message}, so the code version of a run cannot be recorded",
+            f"{error.hint}, or pass --no-commit to queue without a code version",
+        ) from None
+    if done.code != 0:
+        raise GitError(
+            f"git {arguments[0]} failed: {done.reason}",
             "mend the repository, or pass --no-commit to queue without a code version",
         )
-    return done.stdout.decode(errors="surrogateescape")
+    return done.output.decode(errors="surrogateescape")
 
 
 def code_state(repo: Repo) -> CodeState:

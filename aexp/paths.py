@@ -19,6 +19,29 @@ def hostname() -> str:
     return os.uname().nodename.split(".")[0] or "unknown"
 
 
+def find_root(start: "str | Path | None" = None) -> str:
+    """Return the top folder of the repository around `start`, without reading anything in it.
+
+    Raises
+    ------
+    RepoNotFound
+        If neither ``.git`` nor ``.aexp/installed.json`` lies in a folder above.
+    """
+    folder = os.path.abspath(start or os.getcwd())
+    while True:
+        if os.path.exists(os.path.join(folder, ".git")) or os.path.isfile(
+            os.path.join(folder, MARKER)
+        ):
+            return folder
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            raise RepoNotFound(
+                f"no git repository around {os.path.abspath(start or os.getcwd())}",
+                "go to your research repository, or make one: git init && aexp install",
+            )
+        folder = parent
+
+
 class Repo:
     """A research repository and the place of every file of ours in it.
 
@@ -58,19 +81,7 @@ class Repo:
         RepoNotFound
             If neither ``.git`` nor ``.aexp/installed.json`` lies in a folder above.
         """
-        folder = os.path.abspath(start or os.getcwd())
-        while True:
-            if os.path.exists(os.path.join(folder, ".git")) or os.path.isfile(
-                os.path.join(folder, MARKER)
-            ):
-                return cls(folder)
-            parent = os.path.dirname(folder)
-            if parent == folder:
-                raise RepoNotFound(
-                    f"no git repository around {os.path.abspath(start or os.getcwd())}",
-                    "go to your research repository, or make one: git init && aexp install",
-                )
-            folder = parent
+        return cls(find_root(start))
 
     @classmethod
     def installed(cls, start: "str | Path | None" = None) -> "Repo":

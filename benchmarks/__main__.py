@@ -11,7 +11,17 @@ import time
 from pathlib import Path
 
 import aexp
-from benchmarks import adding, backfill, engine, large, listing, slurm_cost, startup, wrapper
+from benchmarks import (
+    adding,
+    backfill,
+    engine,
+    large,
+    listing,
+    slurm_cost,
+    startup,
+    validate,
+    wrapper,
+)
 from benchmarks.place import Place
 from benchmarks.report import Row, as_json, table
 
@@ -22,6 +32,7 @@ GROUPS = {
     "wrapper": wrapper.run,
     "engine": engine.run,
     "backfill": backfill.run,
+    "validate": validate.run,
     "large": large.run,
     "slurm": slurm_cost.run,
 }

@@ -1,14 +1,12 @@
 """Where a benchmark works: a scratch folder, the commands it compares, how much it does."""
 
-import os
-import subprocess
 import sys
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+from benchmarks.peer import PeerUnavailable, install_peer
+
 FLOORS = Path(__file__).parent / "floors"
-PEER = "agentic-experiments==0.6.1"
 
 
 class Place:
@@ -69,22 +67,8 @@ class Place:
         """The peer's console script in an environment of its own; None when it cannot be had."""
         if not self._with_peer:
             return None
-        home = self.build / "peer"
-        script = home / "bin" / "aexp"
-        stamp = home / PEER
-        if not stamp.exists():
-            print(f"installing {PEER} into {home} ...", file=sys.stderr)
-            try:
-                _run([sys.executable, "-m", "venv", "--clear", str(home)])
-                pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-                _run([*pip, "--retries", "1", "--timeout", "15", PEER])
-                stamp.touch()
-            except (OSError, subprocess.CalledProcessError) as error:
-                print(f"the peer cannot be installed ({error}); the rest goes on", file=sys.stderr)
-                return None
-        return str(script)
-
-
-def _run(command: Sequence[str]) -> None:
-    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    subprocess.run(command, check=True, env=environment, capture_output=True)
+        try:
+            return str(install_peer(self.build))
+        except (OSError, PeerUnavailable) as error:
+            print(f"the peer cannot be installed ({error}); the rest goes on", file=sys.stderr)
+            return None

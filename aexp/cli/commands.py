@@ -8,8 +8,13 @@ from aexp.version import __version__
 VERBS = {
     "install": (
         "aexp.cli.install:install",
-        "Set this repository up: run store, workflow, profiles.",
+        "Set this repository up: record, run store, workflow, agent files.",
     ),
+    "install-slash-commands": (
+        "aexp.cli.install:install_slash_commands",
+        "Write the coding agent's slash commands alone.",
+    ),
+    "doctor": ("aexp.cli.doctor:doctor", "Find out what is wrong here, and what mends it."),
     "queue": ("aexp.cli.queue:queue", "Add, list, run, stop, retry and remove queued runs."),
     "run": ("aexp.cli.workflow:run", "Execute the queue with Snakemake."),
     "run-queued": ("aexp.cli.execution:run_queued", "Execute one queued run."),
@@ -18,13 +23,56 @@ VERBS = {
     "show-run": ("aexp.cli.runs:show_run", "Show one run: configuration, attempts, error, log."),
     "logs": ("aexp.cli.logs:logs", "Print a run's output."),
     "new-run": ("aexp.cli.runs:new_run", "Create a run without queueing it."),
-    "ledger": ("aexp.cli.ledger:ledger", "Promote ended runs into the git-committed ledger."),
+    "link": ("aexp.cli.record_change:link", "Link a run to another experiment or hypothesis."),
+    "list-batches": (
+        "aexp.cli.batches:list_batches",
+        "Group runs by experiment and state-point values.",
+    ),
+    "show-batch": ("aexp.cli.batches:show_batch", "Show the runs of one batch and their numbers."),
+    "ledger": ("aexp.cli.ledger:ledger", "Keep, share and check the git-committed ledger."),
+    "new-thread": ("aexp.cli.record_new:new_thread", "Open a question."),
+    "new-hypothesis": ("aexp.cli.record_new:new_hypothesis", "Write down a testable claim."),
+    "new-experiment": ("aexp.cli.record_new:new_experiment", "Design runs that test it."),
+    "new-finding": ("aexp.cli.record_new:new_finding", "State what an experiment has shown."),
+    "list-threads": ("aexp.cli.record_list:list_threads", "List the threads."),
+    "list-hypotheses": ("aexp.cli.record_list:list_hypotheses", "List the hypotheses."),
+    "list-experiments": ("aexp.cli.record_list:list_experiments", "List the experiments."),
+    "list-findings": ("aexp.cli.record_list:list_findings", "List the findings."),
+    "show-thread": ("aexp.cli.record_show:show_thread", "Show a thread and its hypotheses."),
+    "show-hypothesis": (
+        "aexp.cli.record_show:show_hypothesis",
+        "Show a hypothesis, its experiments and findings.",
+    ),
+    "show-experiment": (
+        "aexp.cli.record_show:show_experiment",
+        "Show an experiment, its runs and findings.",
+    ),
+    "show-finding": ("aexp.cli.record_show:show_finding", "Show a finding and what it cites."),
+    "set-status": (
+        "aexp.cli.record_change:set_status",
+        "Change the status of a hypothesis, experiment or thread.",
+    ),
+    "close-thread": ("aexp.cli.record_change:close_thread", "End a thread with its conclusion."),
+    "finding": (
+        "aexp.cli.finding:finding",
+        "Cite runs in a finding; check what it claims against them.",
+    ),
+    "validate": (
+        "aexp.cli.validate:validate",
+        "Check the record: notes, runs, the ledger, and what findings cite.",
+    ),
+    "runs-export-index": (
+        "aexp.cli.runs_index:runs_export_index",
+        "List this store's ended runs for other clones (deprecated).",
+    ),
+    "mcp": ("aexp.cli.mcp:mcp", "Serve these verbs to a coding agent (MCP)."),
     "reconcile": ("aexp.cli.reconcile:reconcile_store", "Repair what a crash left in the store."),
     "completion": ("aexp.cli.completion:completion", "Print the shell completion script."),
     "gate": ("aexp.cli.execution:gate", ""),
     "verdict": ("aexp.cli.execution:verdict", ""),
+    "hook": ("aexp.cli.hook:hook", ""),
 }
-HIDDEN = frozenset({"gate", "verdict"})
+HIDDEN = frozenset({"gate", "verdict", "hook"})
 
 
 @click.group(

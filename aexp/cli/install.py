@@ -1,14 +1,24 @@
-"""``aexp install``."""
+"""``aexp install``, ``aexp install-slash-commands``."""
 
 import os
 import sys
+from collections import Counter
+from collections.abc import Sequence
 
 import click
 
+from aexp.cli.options import dry_run_option, json_option
 from aexp.cli.output import note, print_json
 from aexp.errors import RepoNotFound
 from aexp.install.install import install_scaffold
-from aexp.paths import Repo
+from aexp.install.install import install_slash_commands as write_slash_commands
+from aexp.install.scaffold import COMMANDS_FOLDER
+from aexp.install.target import LEFT_ALONE, NOTHING_DONE, InstallAction
+from aexp.model import printable
+from aexp.paths import find_root
+
+# So many files of one folder, with nothing to say about any of them, are one line.
+_MANY = 3
 
 
 @click.command("install")
@@ -19,20 +29,29 @@ from aexp.paths import Repo
     help="This machine's name in the ledger (default host name).",
 )
 @click.option(
-    "--force", is_flag=True, help="Renew workflow and profiles; yours are kept as *.orig."
+    "--agents/--no-agents",
+    default=None,
+    help="Write the files of coding agents (default; remembered): AGENTS.md, CLAUDE.md, "
+    ".mcp.json, .claude/.",
+)
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Renew the tooling (workflow, profiles, agent files); yours is kept as *.orig.",
 )
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", "-n", is_flag=True, help="Say what would be done; write nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@dry_run_option
+@json_option
 def install(
     run_store: str | None,
     machine_label: str | None,
+    agents: bool | None,
     force: bool,
     yes: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Set this repository up: run store, marker, .gitignore block, workflow, profiles, kb.
+    """Set this repository up: research record, run store, workflow, profiles, agent files.
 
     Can be called again at any time: nothing that you wrote is overwritten.
 
@@ -40,30 +59,69 @@ def install(
     Examples:
       aexp install
       aexp install --machine-label cluster --run-store data/runs
+      aexp install --no-agents --dry-run
     """
     try:
-        root = Repo.find().root
+        root = find_root()
     except RepoNotFound:
         root = os.getcwd()
     if not (yes or dry_run) and sys.stdin.isatty():
         click.confirm(f"set up aexp in {root}?", default=True, abort=True)
     actions = install_scaffold(
-        root, run_store=run_store, force=force, dry_run=dry_run, machine_label=machine_label
+        root,
+        run_store=run_store,
+        force=force,
+        dry_run=dry_run,
+        machine_label=machine_label,
+        agents=agents,
     )
+    _show(actions, as_json, dry_run)
+    if not (as_json or dry_run):
+        note("next: write kb/research/experiments/E001-<name>.md, then: aexp queue add --help")
+
+
+@click.command("install-slash-commands")
+@click.option(
+    "--target",
+    metavar="FOLDER",
+    help=f"Where to (default {COMMANDS_FOLDER} of this repository).",
+)
+@click.option("--force", is_flag=True, help="Renew changed ones, too; yours are kept as *.orig.")
+@dry_run_option
+@json_option
+def install_slash_commands(target: str | None, force: bool, dry_run: bool, as_json: bool) -> None:
+    """Write the coding agent's slash commands alone, here or for all your repositories.
+
+    \b
+    Example:
+      aexp install-slash-commands --target ~/.claude/commands
+    """
+    folder = os.path.expanduser(target) if target else os.path.join(find_root(), COMMANDS_FOLDER)
+    _show(write_slash_commands(folder, force=force, dry_run=dry_run), as_json, dry_run)
+
+
+def _show(actions: Sequence[InstallAction], as_json: bool, dry_run: bool) -> None:
     if as_json:
         print_json([action._asdict() for action in actions])
         return
+    count = Counter(_group(action) for action in actions)
+    shown: set[tuple[str, str]] = set()
     for action in actions:
-        if action.kind in ("skipped_identical", "unchanged"):
+        group = _group(action)
+        if action.kind in NOTHING_DONE or group in shown:
             continue
-        detail = f"    ({action.detail})" if action.detail else ""
-        click.echo(f"{action.kind:<28}{action.path}{detail}")
-    if all(
-        action.kind in ("skipped_identical", "unchanged", "preserved_user_modified")
-        for action in actions
-    ):
+        path, detail = printable(action.path), action.detail
+        if not detail and not dry_run and count[group] > _MANY and group[1]:
+            path, detail = f"{group[1]}/", f"{count[group]} files"
+            shown.add(group)
+        click.echo(f"{action.kind:<28}{path}" + (f"    ({printable(detail)})" if detail else ""))
+    if all(action.kind in NOTHING_DONE | LEFT_ALONE for action in actions):
         click.echo("already installed; nothing to do")
     if dry_run:
         note("nothing was written (--dry-run)")
-    else:
-        note("next: write kb/research/experiments/E001-<name>.md, then: aexp queue add --help")
+
+
+def _group(action: InstallAction) -> tuple[str, str]:
+    """Return what tells a line of the summary: what was done, in which top folder."""
+    folder, slash, _ = action.path.partition("/")
+    return (action.kind if not action.detail else action.detail, folder if slash else "")

@@ -1,9 +1,10 @@
-"""``aexp ledger``."""
+"""``aexp ledger``: the group, and its verbs of one clone."""
 
 import sys
 
 import click
 
+from aexp.cli.group import LazyGroup
 from aexp.cli.options import dry_run_option, json_option
 from aexp.cli.output import note, print_json
 from aexp.model import check_machine_label, short
@@ -14,17 +15,28 @@ label_option = click.option(
 )
 
 
-@click.group("ledger")
+VERBS = {
+    "promote": ("aexp.cli.ledger:promote", "Write one ended run's entry."),
+    "backfill": ("aexp.cli.ledger:backfill", "Write every entry that is missing."),
+    "sync": ("aexp.cli.ledger_share:sync", "Exchange entries with the other clones, by git."),
+    "verify": ("aexp.cli.ledger_share:verify", "Check every entry."),
+    "bundle": ("aexp.cli.ledger_share:bundle", "Write entries into one file."),
+    "unbundle": ("aexp.cli.ledger_share:unbundle", "Take entries out of such a file."),
+    "merge-driver": ("aexp.cli.ledger_share:merge_driver", ""),
+}
+
+
+@click.group("ledger", cls=LazyGroup, verbs=VERBS, hidden_verbs=frozenset({"merge-driver"}))
 def ledger() -> None:
-    """Promote ended runs into the ledger, the record that is committed to git.
+    """Keep the ledger, the record of ended runs that is committed to git.
 
     \b
     Example:
-      aexp ledger backfill && git add .aexp/ledger
+      aexp ledger sync
     """
 
 
-@ledger.command("promote")
+@click.command("promote")
 @click.argument("job_id", metavar="ID")
 @label_option
 @dry_run_option
@@ -51,7 +63,7 @@ def promote(job_id: str, machine_label: str | None, dry_run: bool, as_json: bool
         click.echo(f"{verb if changed else 'unchanged'} {path}")
 
 
-@ledger.command("backfill")
+@click.command("backfill")
 @label_option
 @click.option("--overwrite", is_flag=True, help="Also write entries that exist.")
 @dry_run_option

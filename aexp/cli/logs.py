@@ -1,14 +1,13 @@
 """``aexp logs``."""
 
-import os
 import sys
 import time
 
 import click
 
-from aexp.errors import RunNotFound
-from aexp.model import RUNNING, short
+from aexp.model import RUNNING
 from aexp.paths import Repo
+from aexp.runs.facts import log_of_attempt
 from aexp.runs.store import read_run, resolve_id
 
 _POLL_S = 0.3
@@ -32,13 +31,7 @@ def logs(job_id: str, follow: bool, attempt: int | None, only_path: bool) -> Non
     if follow and not only_path:
         _follow(repo, full_id, attempt)
         return
-    path = _log_path(repo, full_id, attempt)
-    if path is None or not os.path.exists(path):
-        raise RunNotFound(
-            f"run {short(full_id)} has no log of "
-            + (f"attempt {attempt}" if attempt else "any attempt"),
-            f"see: aexp show-run {short(full_id)}",
-        )
+    _, path = log_of_attempt(repo, full_id, attempt)
     if only_path:
         click.echo(path)
         return
@@ -46,12 +39,6 @@ def logs(job_id: str, follow: bool, attempt: int | None, only_path: bool) -> Non
         while data := file.read(1 << 20):
             sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
-
-
-def _log_path(repo: Repo, job_id: str, attempt: int | None) -> str | None:
-    attempts = read_run(repo, job_id).attempts
-    number = attempt or max((item.get("attempt", 0) for item in attempts), default=0)
-    return repo.log_path(job_id, number) if number else None
 
 
 def _follow(repo: Repo, job_id: str, attempt: int | None) -> None:

@@ -1,7 +1,5 @@
 """``aexp list-runs``, ``show-run``, ``new-run``."""
 
-from typing import Any
-
 import click
 
 from aexp.cli.options import json_option, run_filter
@@ -9,7 +7,8 @@ from aexp.cli.output import configuration, note, number, print_json, print_table
 from aexp.ledger.projection import final_metrics
 from aexp.model import STATUSES, Run, printable, section, short
 from aexp.paths import Repo
-from aexp.runs.jobs import batch_slug, summarize
+from aexp.runs.facts import last_log, run_details, run_facts
+from aexp.runs.jobs import batch_slug
 from aexp.runs.select import find_matching
 from aexp.runs.store import read_run, resolve_id
 
@@ -41,7 +40,7 @@ def list_runs(
     chosen = run_filter(experiment, tag, sp, hypothesis=hypothesis, status=status)
     runs = find_matching(repo, chosen)[:limit]
     if as_json:
-        print_json([_as_dict(repo, run) for run in runs])
+        print_json([run_facts(repo, run) for run in runs])
         return
     if not runs:
         note(chosen.none())
@@ -65,18 +64,6 @@ def list_runs(
     note(f"{len(runs)} run(s)")
 
 
-def _as_dict(repo: Repo, run: Run) -> dict[str, Any]:
-    return {
-        **summarize(run)._asdict(),
-        "short_id": short(run.job_id),
-        "tag": run.tag,
-        "wallclock_s": run.doc.get("wallclock_s"),
-        "metrics": final_metrics(run),
-        "cause": run.record.get("cause"),
-        "workspace": repo.run_dir(run.job_id),
-    }
-
-
 @click.command("show-run")
 @click.argument("job_id", metavar="ID")
 @json_option
@@ -90,31 +77,9 @@ def show_run(job_id: str, as_json: bool) -> None:
     repo = Repo.installed()
     run = read_run(repo, resolve_id(repo, job_id))
     if as_json:
-        print_json(_details(repo, run))
+        print_json(run_details(repo, run))
         return
     _print_run(repo, run)
-
-
-def _details(repo: Repo, run: Run) -> dict[str, Any]:
-    return {
-        **_as_dict(repo, run),
-        "queued_at": run.queue.get("queued_at"),
-        "heartbeat_at": run.doc.get("heartbeat_at"),
-        "last_error": section(run.queue, "last_error") or None,
-        "attempts": run.attempts,
-        "after": run.after,
-        "resources": run.record.get("resources"),
-        "retries": run.record.get("retries", 0),
-        "timeout_s": run.record.get("timeout_s"),
-        "log": _log(repo, run),
-    }
-
-
-def _log(repo: Repo, run: Run) -> str | None:
-    for attempt in reversed(run.attempts):
-        if isinstance(attempt.get("log"), str):
-            return repo.run_file(run.job_id, attempt["log"])
-    return None
 
 
 def _print_run(repo: Repo, run: Run) -> None:
@@ -184,7 +149,7 @@ def _print_run(repo: Repo, run: Run) -> None:
         field("error", error.get("message") or f"exit code {error.get('returncode')}")
         for line in str(error.get("stderr_tail") or "").splitlines()[-15:]:
             click.echo("  | " + printable(line))
-    log = _log(repo, run)
+    log = last_log(repo, run)
     if log:
         click.echo()
         field("log", repo.relative(log))

@@ -97,6 +97,6 @@ def _split_config(arguments: tuple[str, ...]) -> tuple[list[str], list[str]]:
 
 
 def _packaged_profile() -> str:
-    from aexp.install.install import TEMPLATES
+    from aexp.install.scaffold import TEMPLATES
 
     return os.path.join(TEMPLATES, "workflow", "profiles", "default")

@@ -2,10 +2,14 @@
 
 import re
 
+from aexp.install.block import outside_block, replace_block
+from aexp.install.target import Target
+
+NAME = ".gitignore"
 BEGIN = "# agentic-experiments:begin"
 END = "# agentic-experiments:end"
 
-_LEGACY = re.compile(r"^\s*/?\.aexp/?\s*(#.*)?$", re.MULTILINE)
+_LEGACY = re.compile(r"^[ \t]*/?\.aexp/?[ \t]*(#.*)?\r?$", re.MULTILINE)
 # Lines of the block that other tools of this layout write, too: the same strings.
 _SHARED = (
     "# aexp per-install / per-machine state — kept gitignored",
@@ -29,8 +33,8 @@ _RUN_FILES = (
 )
 
 
-def block(store: str) -> str:
-    """Return the block for a run store at `store`."""
+def body(store: str) -> str:
+    """Return the block's lines for a run store at `store`."""
     own = [
         "# working files of aexp and Snakemake:",
         ".snakemake/",
@@ -39,23 +43,33 @@ def block(store: str) -> str:
         f"/{store}/workspace/.new-*/",
         f"/{store}/.signac_sp_cache.json.gz",
     ]
-    return "\n".join([BEGIN, *_SHARED, *own, END]) + "\n"
+    return "\n".join([*_SHARED, *own]) + "\n"
 
 
 def merged(text: str, store: str) -> str:
     """Return `text` with our block renewed in place, or added at its end."""
-    new = block(store)
-    start, end = text.find(BEGIN), text.find(END)
-    if start >= 0 and end > start:
-        rest = text[end + len(END) :]
-        return text[:start] + new + rest.removeprefix("\n")
-    if text and not text.endswith("\n"):
-        text += "\n"
-    return text + ("\n" if text else "") + new
+    return replace_block(text, BEGIN, END, body(store))
 
 
 def has_legacy_rule(text: str) -> bool:
     """Return whether a line outside our block hides all of ``.aexp/``."""
-    start, end = text.find(BEGIN), text.find(END)
-    outside = text[:start] + text[end:] if 0 <= start < end else text
-    return _LEGACY.search(outside) is not None
+    return _LEGACY.search(outside_block(text, BEGIN, END)) is not None
+
+
+def merge_gitignore(target: Target, store: str) -> None:
+    """Write the block; warn of a rule that hides the ledger all the same."""
+    if not target.is_ours(NAME):
+        return
+    text = target.read_text(NAME)
+    new = merged(text, store)
+    if new == text:
+        target.note("skipped_identical", NAME)
+    else:
+        target.note("merged_gitignore", NAME)
+        target.write_text(NAME, new)
+    if has_legacy_rule(text):
+        target.note(
+            "gitignore_migration_warning",
+            NAME,
+            "the line .aexp/ outside our block hides the ledger from git; remove it",
+        )

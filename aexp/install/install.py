@@ -1,41 +1,38 @@
-"""``aexp install``: run store, marker, .gitignore block, workflow, profiles, a minimal kb."""
+"""``aexp install``: set a repository up, and keep what is a user's."""
 
-import json
 import os
-import secrets
-import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from aexp.errors import RepoNotFound, UsageError
-from aexp.files import read_bytes, read_object, write_atomic
-from aexp.install.gitignore import has_legacy_rule, merged
-from aexp.model import check_machine_label
-from aexp.paths import DEFAULT_STORE, MARKER, Repo, check_store_path, hostname
+from aexp.errors import AexpError, InstallRefused, RepoNotFound, UsageError
+from aexp.install.copy import copy_files, make_folders
+from aexp.install.gitignore import merge_gitignore
+from aexp.install.marker import new_marker, read_marker, write_marker
+from aexp.install.merge_json import hooks, merge_json, server
+from aexp.install.merge_markdown import is_same_file, merge_markdown
+from aexp.install.scaffold import ScaffoldFile, agent_block, scaffold_files, slash_commands
+from aexp.install.target import InstallAction, Target
+from aexp.paths import DEFAULT_STORE, MARKER, check_store_path
 from aexp.runs.initialize import init_run_store
-from aexp.version import __version__
 
-TEMPLATES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
+SETTINGS = os.path.join(".claude", "settings.json")
+MCP_FILE = ".mcp.json"
+# Found on the PATH: a committed file names no interpreter of one machine.
+MCP_SERVER = {"command": "aexp", "args": ["mcp"]}
+_EDITS = "Write|Edit|MultiEdit"
 
 
-class InstallAction(NamedTuple):
-    """One thing that ``install`` did, or would do.
+def _hook(name: str, timeout: int, matcher: str | None = None) -> dict[str, Any]:
+    command = {"type": "command", "command": f"aexp hook {name}", "timeout": timeout}
+    return {**({"matcher": matcher} if matcher else {}), "hooks": [command]}
 
-    Attributes
-    ----------
-    kind : str
-        ``copied``, ``skipped_identical``, ``preserved_user_modified``, ``updated``,
-        ``merged_gitignore``, ``gitignore_migration_warning``, ``initialized_runs``,
-        ``wrote_marker`` or ``unchanged``.
-    path : str
-        Relative to the repository.
-    detail : str
-        A word of explanation, where one is needed.
-    """
 
-    kind: str
-    path: str
-    detail: str = ""
+HOOKS = {
+    "SessionStart": [_hook("session-start", 15)],
+    "PreToolUse": [_hook("chain", 10, _EDITS)],
+    "PostToolUse": [_hook("write-guard", 15, _EDITS)],
+    "Stop": [_hook("stop", 60)],
+}
 
 
 def install_scaffold(
@@ -45,11 +42,12 @@ def install_scaffold(
     force: bool = False,
     dry_run: bool = False,
     machine_label: str | None = None,
+    agents: bool | None = None,
 ) -> list[InstallAction]:
     """Set the repository at `repo_root` up; safe to call again at any time.
 
-    Nothing that a user wrote is overwritten; `force` renews the tooling (workflow and
-    profiles) only, keeping a copy of what was changed.
+    Nothing that a user wrote is overwritten; `force` renews the tooling (workflow, profiles,
+    what a coding agent reads) only, keeping a copy of what was changed.
 
     Parameters
     ----------
@@ -58,33 +56,65 @@ def install_scaffold(
     run_store : str, optional
         Where the run store lies in the repository; default what it was, or ``.runs``.
     force : bool, default False
-        Renew workflow and profiles.
+        Renew the tooling.
     dry_run : bool, default False
         Only say what would be done.
     machine_label : str, optional
         This machine's name in ledger entries; default what it was, or the host name.
+    agents : bool, optional
+        Write the files of coding agents; default what was said before, or True.
+
+    Returns
+    -------
+    list of InstallAction
+        What was done to each file, or would be.
 
     Raises
     ------
     RepoNotFound
         If `repo_root` is not a git repository.
+    InstallRefused
+        If it is the source of aexp itself, or its store or marker are links to elsewhere.
     UsageError
         If the label or the store's path is unusable, or the store would move.
     """
     root = os.path.abspath(repo_root)
-    if not os.path.exists(os.path.join(root, ".git")):
-        raise RepoNotFound(
-            f"{root} is not a git repository", "run: git init    and then: aexp install"
-        )
-    previous = read_object(os.path.join(root, MARKER)) or {}
-    store = _store(root, previous, run_store)
-    actions = [
-        *_copy_templates(root, force, dry_run),
-        *_gitignore(root, store, dry_run),
-        *_store_actions(root, store, dry_run),
-    ]
-    actions.append(_marker(root, previous, store, machine_label, dry_run))
-    return actions
+    _check_root(root)
+    target = Target(root, dry_run=dry_run)
+    target.require(MARKER)
+    previous = read_marker(root, force=force)
+    store = _store(target, previous, run_store)
+    if agents is None:
+        agents = previous.get("agents") is not False
+    marker = new_marker(previous, store, machine_label, agents)
+    copy_files(target, scaffold_files(agents=agents), force=force)
+    make_folders(target)
+    if agents:
+        _agent_files(target, force)
+    merge_gitignore(target, store)
+    _init_store(target, store)
+    write_marker(target, previous, marker)
+    return target.actions
+
+
+def install_slash_commands(
+    folder: str | Path, *, force: bool = False, dry_run: bool = False
+) -> list[InstallAction]:
+    """Write the coding agent's commands alone into any folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+        For instance ``~/.claude/commands``, which serves every repository.
+    force : bool, default False
+        Renew those that were changed, keeping a copy.
+    dry_run : bool, default False
+        Only say what would be done.
+    """
+    target = Target(os.path.abspath(folder), dry_run=dry_run)
+    files = [ScaffoldFile(name, content, True) for name, content in slash_commands()]
+    copy_files(target, files, force=force)
+    return target.actions
 
 
 def is_scaffold_installed(repo_root: str | Path) -> bool:
@@ -93,8 +123,20 @@ def is_scaffold_installed(repo_root: str | Path) -> bool:
     return os.path.isfile(os.path.join(root, MARKER)) and os.path.isdir(os.path.join(root, "kb"))
 
 
-def _store(root: str, previous: dict[str, Any], wanted: str | None) -> str:
-    before = previous.get("run_store_path")
+def _check_root(root: str) -> None:
+    if not os.path.exists(os.path.join(root, ".git")):
+        raise RepoNotFound(
+            f"{root} is not a git repository", "run: git init    and then: aexp install"
+        )
+    if os.path.isfile(os.path.join(root, "aexp", "install", "install.py")):
+        raise InstallRefused(
+            f"{root} is the source of aexp itself",
+            "make a repository for your research: mkdir research && cd research && git init",
+        )
+
+
+def _store(target: Target, previous: dict[str, Any], wanted: str | None) -> str:
+    root, before = target.root, previous.get("run_store_path")
     store = check_store_path(wanted or before or DEFAULT_STORE, "--run-store")
     workspace = os.path.join(root, store, "workspace")
     if os.path.exists(workspace) and not os.path.isdir(workspace):
@@ -102,7 +144,12 @@ def _store(root: str, previous: dict[str, Any], wanted: str | None) -> str:
             f"{os.path.relpath(workspace, root)} is a file, not a folder of runs",
             "move it away, then call install again",
         )
-    if wanted is None or not isinstance(before, str) or check_store_path(before, MARKER) == store:
+    if target.place(store) is None and not _is_store(root, store):
+        raise InstallRefused(
+            f"{store} leads out of the repository by a symbolic link",
+            f"if that is where runs shall lie, say so there first: (cd {store} && signac init)",
+        )
+    if not isinstance(before, str) or not _moves(before, store):
         return store
     old = os.path.join(root, before, "workspace")
     if os.path.isdir(old) and os.listdir(old):
@@ -113,80 +160,31 @@ def _store(root: str, previous: dict[str, Any], wanted: str | None) -> str:
     return store
 
 
-def _templates() -> list[str]:
-    found = []
-    for folder, _, names in os.walk(TEMPLATES):
-        found += [os.path.relpath(os.path.join(folder, name), TEMPLATES) for name in names]
-    return sorted(name for name in found if not name.endswith(".pyc"))
+def _moves(before: str, store: str) -> bool:
+    """Return whether runs may lie where the store was; never at a path that cannot be one."""
+    try:
+        return check_store_path(before, MARKER) != store
+    except AexpError:
+        return False
 
 
-def _copy_templates(root: str, force: bool, dry_run: bool) -> list[InstallAction]:
-    actions = []
-    for name in _templates():
-        with open(os.path.join(TEMPLATES, name), "rb") as file:
-            content = file.read()
-        target = os.path.join(root, name)
-        present = read_bytes(target)
-        if present == content:
-            actions.append(InstallAction("skipped_identical", name))
-        elif present is None:
-            actions.append(InstallAction("copied", name))
-            if not dry_run:
-                write_atomic(target, content)
-        elif force and not name.startswith("kb" + os.sep):
-            actions.append(InstallAction("updated", name, f"your version is now {name}.orig"))
-            if not dry_run:
-                write_atomic(target + ".orig", present)
-                write_atomic(target, content)
-        else:
-            actions.append(InstallAction("preserved_user_modified", name))
-    return actions
+def _is_store(root: str, store: str) -> bool:
+    return os.path.isfile(os.path.join(root, store, ".signac", "config"))
 
 
-def _gitignore(root: str, store: str, dry_run: bool) -> list[InstallAction]:
-    path = os.path.join(root, ".gitignore")
-    text = (read_bytes(path) or b"").decode("utf-8", errors="surrogateescape")
-    new = merged(text, store)
-    actions = []
-    if new != text:
-        actions.append(InstallAction("merged_gitignore", ".gitignore"))
-        if not dry_run:
-            write_atomic(path, new.encode("utf-8", errors="surrogateescape"))
-    if has_legacy_rule(text):
-        actions.append(
-            InstallAction(
-                "gitignore_migration_warning",
-                ".gitignore",
-                "the line .aexp/ outside our block hides the ledger from git; remove it",
-            )
-        )
-    return actions
+def _init_store(target: Target, store: str) -> None:
+    if _is_store(target.root, store):
+        return
+    target.note("initialized_runs", store)
+    if not target.dry_run:
+        init_run_store(target.root, store)
 
 
-def _store_actions(root: str, store: str, dry_run: bool) -> list[InstallAction]:
-    if os.path.isfile(os.path.join(root, store, ".signac", "config")):
-        return []
-    if not dry_run:
-        init_run_store(root, store)
-    return [InstallAction("initialized_runs", store)]
-
-
-def _marker(
-    root: str, previous: dict[str, Any], store: str, label: str | None, dry_run: bool
-) -> InstallAction:
-    wanted = label or previous.get("machine_label") or hostname()
-    marker = {
-        **previous,
-        "version": __version__,
-        "run_store_path": store,
-        "machine_label": check_machine_label(str(wanted)),
-        "store_id": previous.get("store_id") or secrets.token_hex(8),
-    }
-    if marker == previous:
-        return InstallAction("unchanged", MARKER)
-    marker["installed_at"] = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
-    if not dry_run:
-        data = json.dumps(marker, indent=2) + "\n"
-        write_atomic(os.path.join(root, MARKER), data.encode())
-        Repo(root).require_store()
-    return InstallAction("wrote_marker", MARKER, f"machine label {marker['machine_label']}")
+def _agent_files(target: Target, force: bool) -> None:
+    merge_markdown(target, "AGENTS.md", agent_block("AGENTS.md"))
+    if is_same_file(target, "CLAUDE.md", "AGENTS.md"):
+        target.note("skipped_identical", "CLAUDE.md")
+    else:
+        merge_markdown(target, "CLAUDE.md", agent_block("CLAUDE.md"))
+    merge_json(target, MCP_FILE, server("aexp", MCP_SERVER), force=force)
+    merge_json(target, SETTINGS, hooks(HOOKS), force=force)

@@ -1,11 +1,11 @@
 """Experiments: what the frontmatter of ``E###-slug.md`` says about running them."""
 
-import os
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from aexp.errors import ArtifactNotFound, ArtifactReadError, ParameterError
+from aexp.kb.artifacts import find_artifact
 from aexp.kb.frontmatter import read_frontmatter
 from aexp.model import check_experiment_id
 from aexp.paths import Repo
@@ -124,26 +124,14 @@ def find_experiment(repo: Repo, experiment_id: str) -> str:
     """
     check_experiment_id(experiment_id)
     try:
-        names = sorted(os.listdir(repo.experiments_dir))
-    except OSError:
-        names = []
-    found = [
-        name
-        for name in names
-        if name.endswith(".md")
-        and (name == experiment_id + ".md" or name.startswith(experiment_id + "-"))
-    ]
-    folder = repo.relative(repo.experiments_dir)
-    if not found:
+        return find_artifact(repo, experiment_id)
+    except ArtifactNotFound as error:
+        if "claimed by" in error.message:
+            raise
         raise ArtifactNotFound(
-            f"no experiment {experiment_id} in {folder}",
-            f"write {folder}/{experiment_id}-<name>.md with a runner_command in its frontmatter",
-        )
-    if len(found) > 1:
-        raise ArtifactNotFound(
-            f"{experiment_id} is claimed by {', '.join(found)}", "give one of them another id"
-        )
-    return os.path.join(repo.experiments_dir, found[0])
+            error.message,
+            'make it: aexp new-experiment --title "..." --hypothesis H001',
+        ) from None
 
 
 def load_experiment(repo: Repo, experiment_id: str) -> Experiment:

@@ -14,7 +14,6 @@ from aexp.model import (
     RUNNING,
     TERMINAL_STATUSES,
     Run,
-    epoch,
     section,
     short,
 )
@@ -23,7 +22,7 @@ from aexp.runs import claims
 from aexp.runs.parents import parent_statuses
 from aexp.runs.select import RunFilter
 from aexp.runs.settle import run_liveness
-from aexp.runs.status import known_entry
+from aexp.runs.status import ended_elsewhere
 from aexp.runs.store import read_run, scan_runs, scan_status
 
 READY = "ready"
@@ -207,9 +206,7 @@ def done_elsewhere(repo: Repo, run: Run) -> str | None:
     The pulled ledger entry must be terminal and have ended after this queueing.
     """
     entry = load_ledger_entry(repo, run.job_id)
-    if entry is not None and known_entry(entry) == run.record.get("known_entry"):
-        return None  # it was there when the run was queued, whatever the clocks say
-    if entry is None or epoch(entry.get("ended_at")) <= epoch(run.queue.get("queued_at")):
+    if entry is None or not ended_elsewhere(run, entry):
         return None
     return str(entry.get("registered_machine") or "another machine")
 

@@ -133,6 +133,8 @@ def expand(
     zipped: Sequence[str] = (),
     rows: list[dict[str, Any]] | None = None,
     exclude: Sequence[str] = (),
+    *,
+    limit: int = MAX_RUNS,
 ) -> list[dict[str, Any]]:
     """Return the configurations of one ``queue add``, in the order in which they are written.
 
@@ -148,6 +150,8 @@ def expand(
         Rows of a sweep file; they change slowest.
     exclude : sequence of str, optional
         The ``--exclude`` texts.
+    limit : int, optional
+        How many configurations the grid may have.
 
     Returns
     -------
@@ -158,15 +162,15 @@ def expand(
     ------
     SweepSyntaxError
         If a text does not parse, two sources give the same key, an excluded key occurs
-        nowhere, or the grid has more than `MAX_RUNS` configurations.
+        nowhere, or the grid has more than `limit` configurations.
     """
     grid = parse_sweep_values(sweep or "")
     factors = [] if rows is None else [("the sweep file", rows)]
     factors += [("--zip", zip_rows(text)) for text in zipped]
     size = math.prod(map(len, grid.values())) * math.prod(len(part) for _, part in factors)
-    if size > MAX_RUNS:
+    if size > limit:
         raise SweepSyntaxError(
-            f"this makes {size} runs; the limit is {MAX_RUNS}", "split the sweep into parts"
+            f"this makes {size} runs; the limit is {limit}", "split the sweep into parts"
         )
     factors.append(("--sweep", list(product(grid))))
     keys = _all_keys(base, factors)

@@ -154,7 +154,8 @@ def find_runs(
     return open_runs(repo, [run.job_id for run in chosen])
 
 
-def _locate(job: "Job | str") -> tuple[Repo, str]:
+def locate(job: "Job | str") -> tuple[Repo, str]:
+    """Return where a run is, given the signac job or the beginning of its id."""
     if isinstance(job, str):
         repo = Repo.installed()
         return repo, resolve_id(repo, job)
@@ -184,7 +185,7 @@ def mark_status(job: "Job | str", status: str, *, set_ended_at: bool = True) -> 
         If the run has already ended another way.
     """
     check_status(status)
-    repo, job_id = _locate(job)
+    repo, job_id = locate(job)
     return set_by_hand(repo, job_id, status, set_ended_at=set_ended_at).status
 
 
@@ -216,4 +217,4 @@ def summarize(run: Run) -> RunSummary:
 
 def summarize_run(job: "Job | str") -> RunSummary:
     """Return the summary of a run."""
-    return summarize(read_run(*_locate(job)))
+    return summarize(read_run(*locate(job)))

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 from aexp.errors import AexpError, StoreReadOnly
 from aexp.ledger.entries import list_ledger_job_ids, load_ledger_entry
-from aexp.model import short
+from aexp.model import Run, short
 from aexp.paths import Repo
 from aexp.runs.document import run_lock
-from aexp.runs.publish import entry_of, promote_locked
+from aexp.runs.publish import entry_of, is_superseded, promote_locked
 from aexp.runs.store import read_run, resolve_id, run_ids, scan_runs
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def backfill(
     machine_label : str, optional
         Recorded as ``registered_machine``; default this machine's label.
     overwrite : bool, default False
-        Also write entries that exist, where the store says otherwise.
+        Also write entries that exist, where the store says otherwise; but never over the
+        later record of another machine.
     dry_run : bool, default False
         Write nothing; with `overwrite` every ended run is named.
 
@@ -68,6 +69,9 @@ def backfill(
     for run in scan_runs(repo, leave_out=present):
         if not run.is_terminal:
             continue
+        if overwrite and _is_superseded(repo, run):
+            skipped += 1
+            continue
         if dry_run:
             promoted.append(run.job_id)
             continue
@@ -79,6 +83,11 @@ def backfill(
         except AexpError as error:
             problems.append(f"{short(run.job_id)}: {error.message}")
     return promoted, skipped, problems
+
+
+def _is_superseded(repo: Repo, run: Run) -> bool:
+    entry = load_ledger_entry(repo, run.job_id, quiet=True)  # a corrupt one is replaced
+    return entry is not None and is_superseded(repo, run, entry)
 
 
 def promote_to_ledger(

@@ -7,6 +7,7 @@ from typing import Any
 from aexp.errors import AexpError, LedgerWarning
 from aexp.files import read_bytes, write_atomic
 from aexp.ledger.entries import check_no_conflict, load_ledger_entry, write_entry
+from aexp.ledger.merge import merge
 from aexp.ledger.projection import project_to_ledger_entry
 from aexp.model import ABANDONED, COMPLETE, Run, epoch, short, utc_now
 from aexp.paths import GATE, SENTINEL, Repo
@@ -53,9 +54,8 @@ def promote_locked(repo: Repo, run: Run, machine_label: str | None = None) -> bo
     entry = entry_of(repo, run, machine_label)
     machine = entry["registered_machine"]
     check_no_conflict(repo, run.job_id)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a corrupt entry is about to be replaced
-        existing = load_ledger_entry(repo, run.job_id)
+    # A corrupt entry is about to be replaced.
+    existing = load_ledger_entry(repo, run.job_id, quiet=True)
     if _was_never_executed(run):
         # It may have run elsewhere, or before its folder was lost: giving it up is no result.
         superseded = record.get("superseded")
@@ -108,11 +108,22 @@ def is_stale(repo: Repo, run: Run, entry: dict[str, Any]) -> bool:
     """Return whether a ledger entry says something older than the run's document.
 
     So after a ledger that could not be written, or an old entry that git has brought back.
-    An entry that this store has never promoted, or a later one of another machine, is not.
+    An entry that this store has never promoted, or another machine's that supersedes the
+    run's own by the rule of `aexp.ledger.merge`, is not: else two clones that share the
+    ledger would write over each other's entry for ever.
     """
     if not run.record.get("promoted_at") or entry == entry_of(repo, run):
         return False
+    if is_superseded(repo, run, entry):
+        return False
     return epoch(entry.get("ended_at")) <= epoch(run.doc.get("ended_at"))
+
+
+def is_superseded(repo: Repo, run: Run, entry: dict[str, Any]) -> bool:
+    """Return whether another machine's entry is the record of a run that has ended here, too."""
+    own = entry_of(repo, run)
+    elsewhere = entry.get("registered_machine") != own["registered_machine"]
+    return elsewhere and merge(own, entry) is entry
 
 
 def restore_outputs(repo: Repo, run: Run, *, dry_run: bool = False) -> bool:
@@ -141,11 +152,10 @@ def restore_outputs(repo: Repo, run: Run, *, dry_run: bool = False) -> bool:
             return dry_run or _put_back(repo, run, superseded)
         return False
     has_sentinel = read_bytes(repo.run_file(run.job_id, SENTINEL)) == sentinel_bytes(run)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a corrupt entry counts as missing
-        entry = load_ledger_entry(repo, run.job_id)
-        if has_sentinel and entry is not None and not is_stale(repo, run, entry):
-            return False
+    # A corrupt entry counts as missing.
+    entry = load_ledger_entry(repo, run.job_id, quiet=True)
+    if has_sentinel and entry is not None and not is_stale(repo, run, entry):
+        return False
     if dry_run:
         return True
     with run_lock(repo, run.job_id):
@@ -178,9 +188,7 @@ def keep_entry(repo: Repo, run: Run) -> bool:
     bool
         Whether the document did not have it yet.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a corrupt entry is no evidence
-        entry = load_ledger_entry(repo, run.job_id)
+    entry = load_ledger_entry(repo, run.job_id, quiet=True)  # a corrupt one is no evidence
     if entry is None or entry == run.record.get("superseded"):
         return False
     with run_lock(repo, run.job_id):

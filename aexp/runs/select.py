@@ -33,7 +33,7 @@ class RunFilter(NamedTuple):
             and (self.hypothesis_id is None or run.link.get("hypothesis_id") == self.hypothesis_id)
             and (self.tag is None or run.tag == self.tag)
             and (self.status is None or run.status == self.status)
-            and all(_equal(run.sp.get(key, _ABSENT), value) for key, value in self.sp.items())
+            and has_values(run.sp, self.sp)
         )
 
     def __str__(self) -> str:
@@ -57,6 +57,14 @@ class RunFilter(NamedTuple):
 
 
 _ABSENT = object()
+
+
+def has_values(sp: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Return whether a state point has all the values that are wanted.
+
+    A value given as text also matches a number that is written the same way.
+    """
+    return all(_equal(sp.get(key, _ABSENT), value) for key, value in wanted.items())
 
 
 def _equal(have: object, wanted: object) -> bool:

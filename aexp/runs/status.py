@@ -22,6 +22,7 @@ from aexp.model import (
     STOPPED,
     TERMINAL_STATUSES,
     Run,
+    epoch,
     section,
     short,
     utc_now,
@@ -64,7 +65,7 @@ def set_status(run: Run, status: str) -> None:
     run.doc["status"] = status
 
 
-def _change(repo: Repo, job_id: str, edit: Callable[[Run], None]) -> Run:
+def change_run(repo: Repo, job_id: str, edit: Callable[[Run], None]) -> Run:
     """Apply `edit` to a run under its lock, write it, and publish it if it has ended."""
     with run_lock(repo, job_id):
         run = read_run_to_edit(repo, job_id)
@@ -127,7 +128,7 @@ def begin_attempt(
             attempt["log"] = log
         record["attempts"] = [*run.attempts, attempt]
 
-    return _change(repo, claim.job_id, edit)
+    return change_run(repo, claim.job_id, edit)
 
 
 def next_attempt(run: Run) -> int:
@@ -173,7 +174,7 @@ def request_stop(repo: Repo, job_id: str) -> Run:
             )
         block_of(run.doc, "aexp_run")["stop_requested_at"] = utc_now()
 
-    return _change(repo, job_id, edit)
+    return change_run(repo, job_id, edit)
 
 
 def end_attempt(repo: Repo, job_id: str, outcome: Outcome, *, claim: Claim | None = None) -> Run:
@@ -223,7 +224,7 @@ def end_attempt(repo: Repo, job_id: str, outcome: Outcome, *, claim: Claim | Non
         if run.is_terminal:
             close_record(run, record, result, now)
 
-    return _change(repo, job_id, edit)
+    return change_run(repo, job_id, edit)
 
 
 def requeue(
@@ -289,7 +290,7 @@ def requeue(
         queue["queued_at"] = utc_now()
         run.doc["status"] = QUEUED
 
-    return _change(repo, job_id, edit)
+    return change_run(repo, job_id, edit)
 
 
 _END_KEYS = ("status", "started_at", "ended_at", "wallclock_s", "summary_metrics")
@@ -317,6 +318,13 @@ def known_entry(entry: dict[str, Any]) -> list[Any]:
     return [entry.get("registered_machine"), entry.get("ended_at")]
 
 
+def ended_elsewhere(run: Run, entry: dict[str, Any]) -> bool:
+    """Return whether a ledger entry tells that a run queued here has ended on another machine."""
+    if known_entry(entry) == run.record.get("known_entry"):
+        return False  # it was there when the run was queued, whatever the clocks say
+    return epoch(entry.get("ended_at")) > epoch(run.queue.get("queued_at"))
+
+
 def _remember_entry(repo: Repo, run: Run, record: dict[str, Any]) -> None:
     """Note the ledger entry that is there now: it is not news from another machine later."""
     entry = load_ledger_entry(repo, run.job_id)
@@ -342,7 +350,7 @@ def withdraw(repo: Repo, job_id: str) -> Run:
                 block_of(run.doc, "queue")["last_error"] = before["last_error"]
     if not restorable:
         return abandon(repo, job_id, "removed", "removed from the queue")
-    return _change(repo, job_id, lambda run: None)
+    return change_run(repo, job_id, lambda run: None)
 
 
 def abandon(repo: Repo, job_id: str, cause: str, message: str = "") -> Run:
@@ -362,12 +370,12 @@ def abandon(repo: Repo, job_id: str, cause: str, message: str = "") -> Run:
         if message:
             record["message"] = message
 
-    return _change(repo, job_id, edit)
+    return change_run(repo, job_id, edit)
 
 
 def stop_unstarted(repo: Repo, job_id: str) -> Run:
     """Mark a queued run that is not executing as stopped by a person."""
-    return _change(repo, job_id, _stop)
+    return change_run(repo, job_id, _stop)
 
 
 def _stop(run: Run) -> None:
@@ -394,4 +402,4 @@ def set_by_hand(repo: Repo, job_id: str, status: str, *, set_ended_at: bool = Tr
             if not set_ended_at and before is None:
                 del run.doc["ended_at"]
 
-    return _change(repo, job_id, edit)
+    return change_run(repo, job_id, edit)

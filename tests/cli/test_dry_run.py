@@ -22,7 +22,17 @@ CASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("new-run",): ("--experiment", "E001", "--sp", "seed=77"),
     ("ledger", "promote"): ("ENDED",),
     ("ledger", "backfill"): ("--overwrite",),
+    ("ledger", "sync"): ("--no-pull", "--no-push"),
+    ("ledger", "bundle"): ("results.tar",),
+    ("ledger", "unbundle"): ("BUNDLE",),
     ("reconcile",): (),
+    ("new-thread",): ("--title", "x"),
+    ("new-hypothesis",): ("--title", "x", "--thread", "T001"),
+    ("new-experiment",): ("--title", "x", "--hypothesis", "H001", "--condition", 'a={"k": 1}'),
+    ("new-finding",): ("--title", "x", "--experiment", "E001"),
+    ("set-status",): ("E001", "RUNNING"),
+    ("close-thread",): ("T001", "--conclusion", "x"),
+    ("link",): ("ENDED", "--experiment", "E002"),
     # `aexp run --dry-run` hands over to Snakemake, which keeps its own folder: tests/workflow.
 }
 
@@ -51,7 +61,9 @@ def test_every_verb_with_a_dry_run_is_tried_here() -> None:
 
 WRITING = {
     "add", "run", "retry", "stop", "remove", "clear", "release", "materialize", "run-queued",
-    "new-run", "promote", "backfill", "reconcile", "install",
+    "new-run", "promote", "backfill", "reconcile", "install", "sync", "bundle", "unbundle",
+    "new-thread", "new-hypothesis", "new-experiment", "new-finding", "set-status",
+    "close-thread", "link",
 }  # fmt: skip
 
 
@@ -69,6 +81,13 @@ def lively(research: Any, wait_until: Any) -> dict[str, str]:
     child = research.one("seed=15", "--after", failed)
     research.aexp("run-queued", failed, rc=1)
     research.aexp("run-queued", ended)
+    research.aexp("new-thread", "--title", "question")
+    research.aexp("new-hypothesis", "--title", "claim")
+    research.aexp("new-experiment", "--title", "other", "--hypothesis", "H001")
+    bundle = str(research.root.parent / "bundle.tar")
+    research.aexp("ledger", "bundle", bundle)
+    research.git("config", "user.name", "t")
+    research.git("config", "user.email", "t@example.org")
     (research.root / ".aexp" / "ledger" / f"{ended}.json").unlink()
     (research.workspace(ended) / "terminal.json").unlink()
     research.start_aexp("run-queued", running, env={"AEXP_HEARTBEAT_S": "0"})
@@ -79,7 +98,8 @@ def lively(research: Any, wait_until: Any) -> dict[str, str]:
     owner.wait()
     (research.root / "workflow" / "Snakefile").write_text("# changed\n")
     assert research.status(child) == "queued"
-    return {"QUEUED": queued, "ENDED": ended, "RUNNING": running, "RELEASABLE": lost}
+    names = {"QUEUED": queued, "ENDED": ended, "RUNNING": running, "RELEASABLE": lost}
+    return {**names, "BUNDLE": bundle}
 
 
 def test_nothing_is_written(research: Any, lively: dict[str, str]) -> None:

@@ -16,6 +16,9 @@ SOURCE = ROOT / "aexp"
 LAYERS = (
     {"__main__"},
     {"cli"},
+    {"mcp"},
+    {"agents", "doctor", "sharing"},
+    {"validation"},
     {"install", "workflow"},
     {"queue"},
     {"execution"},
@@ -36,8 +39,14 @@ THIRD_PARTY = {
     "signac": {"runs"},
     "yaml": {"kb", "queue"},
     "click": {"cli"},
+    "scipy": {"validation"},
+    "mcp": {"mcp"},
+    "mcp_types": {"mcp"},
+    "anyio": {"mcp"},
+    "pydantic": {"mcp"},
 }
-AT_TOP_LEVEL = {"click"}
+# aexp.mcp itself is imported by the verb that starts the server, and by nothing else.
+AT_TOP_LEVEL = {"click", "mcp", "mcp_types", "anyio", "pydantic"}
 
 
 class Import(NamedTuple):
@@ -188,6 +197,11 @@ def test_what_an_import_loads(statement: str, allowed: str) -> None:
     code = LOADED.format(statement=statement)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) <= set(allowed.split())
+
+
+def test_git_is_called_in_one_place() -> None:
+    callers = [name for name, path in modules().items() if '["git", ' in path.read_text()]
+    assert callers == ["aexp.git"]
 
 
 def test_every_public_name_can_be_imported() -> None:

@@ -12,7 +12,16 @@ def test_the_quick_benchmarks_run_and_clean_up() -> None:
     build = ROOT / "build" / "bench"
     before = set(build.glob("*"))
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "startup", "wrapper", "--quick", "--no-peer"],
+        [
+            sys.executable,
+            "-m",
+            "benchmarks",
+            "startup",
+            "wrapper",
+            "validate",
+            "--quick",
+            "--no-peer",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -20,4 +29,5 @@ def test_the_quick_benchmarks_run_and_clean_up() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "| run-queued around true" in done.stdout
+    assert "| validate, 2,000 entries" in done.stdout
     assert set(build.glob("*")) <= before

@@ -2,22 +2,12 @@
 
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import aexp
-
-
-@pytest.fixture
-def bare(research: Any) -> Any:
-    """A git repository without aexp."""
-    subprocess.run(["rm", "-rf", str(research.root)], check=True)
-    research.root.mkdir()
-    research.git("init", "-q")
-    return research
 
 
 def marker(research: Any) -> dict[str, Any]:

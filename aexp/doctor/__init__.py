@@ -1,0 +1,1 @@
+"""``aexp doctor``: what is wrong here, and the command that mends it."""

@@ -1,0 +1,126 @@
+"""The facts about runs that commands print with ``--json`` and agents read."""
+
+import os
+import stat
+from collections import Counter
+from typing import Any, NamedTuple
+
+from aexp.errors import RunNotFound
+from aexp.ledger.projection import final_metrics
+from aexp.model import STATUSES, Run, section, short
+from aexp.paths import Repo
+from aexp.runs.jobs import summarize
+from aexp.runs.select import RunFilter
+from aexp.runs.store import read_run, scan_runs
+
+
+def run_facts(repo: Repo, run: Run) -> dict[str, Any]:
+    """Return what a list of runs says about one."""
+    return {
+        **summarize(run)._asdict(),
+        "short_id": short(run.job_id),
+        "tag": run.tag,
+        "wallclock_s": run.doc.get("wallclock_s"),
+        "metrics": final_metrics(run),
+        "cause": run.record.get("cause"),
+        "workspace": repo.run_dir(run.job_id),
+    }
+
+
+def run_details(repo: Repo, run: Run) -> dict[str, Any]:
+    """Return everything that is worth knowing about one run."""
+    return {
+        **run_facts(repo, run),
+        "queued_at": run.queue.get("queued_at"),
+        "heartbeat_at": run.doc.get("heartbeat_at"),
+        "last_error": section(run.queue, "last_error") or None,
+        "attempts": run.attempts,
+        "after": run.after,
+        "resources": run.record.get("resources"),
+        "retries": run.record.get("retries", 0),
+        "timeout_s": run.record.get("timeout_s"),
+        "log": last_log(repo, run),
+    }
+
+
+def last_log(repo: Repo, run: Run) -> str | None:
+    """Return the path of the last attempt's log."""
+    for attempt in reversed(run.attempts):
+        if isinstance(attempt.get("log"), str):
+            return repo.run_file(run.job_id, attempt["log"])
+    return None
+
+
+def count_statuses(repo: Repo, chosen: RunFilter) -> dict[str, dict[str, int]]:
+    """Return how many runs each experiment has of each status, from one scan of the store."""
+    counts: dict[str, Counter[str]] = {}
+    for run in scan_runs(repo):
+        if chosen.matches(run):
+            counts.setdefault(run.experiment_id or "-", Counter())[run.status] += 1
+    return {name: {word: counts[name][word] for word in STATUSES} for name in sorted(counts)}
+
+
+def log_of_attempt(repo: Repo, job_id: str, attempt: int | None = None) -> tuple[int, str]:
+    """Return the number of an attempt, the last one by default, and the path of its log.
+
+    Raises
+    ------
+    RunNotFound
+        If the run has no such attempt, or the attempt no log.
+    """
+    numbers = [item.get("attempt") for item in read_run(repo, job_id).attempts]
+    number = attempt or max((n for n in numbers if isinstance(n, int)), default=0)
+    path = repo.log_path(job_id, number)
+    if not number or not os.path.exists(path):
+        raise RunNotFound(
+            f"run {short(job_id)} has no log of "
+            + (f"attempt {attempt}" if attempt else "any attempt"),
+            f"see: aexp show-run {short(job_id)}",
+        )
+    return number, path
+
+
+class Tail(NamedTuple):
+    """The end of a log.
+
+    Attributes
+    ----------
+    text : str
+        Its last lines; bytes that are no UTF-8 are replaced.
+    size : int
+        Bytes of the whole file.
+    left_out : int
+        Bytes before `text`.
+    """
+
+    text: str
+    size: int
+    left_out: int
+
+
+def read_tail(path: str, max_bytes: int) -> Tail:
+    """Return the last lines of a log, at most so many bytes.
+
+    Raises
+    ------
+    RunNotFound
+        If it is no plain file: a command may have put a link or a pipe in its place.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise RunNotFound(f"{path} cannot be read: {error.strerror or error}") from None
+    with open(descriptor, "rb") as file:
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode):
+            raise RunNotFound(f"{path} is no plain file")
+        begin = max(0, state.st_size - max_bytes)
+        file.seek(begin)
+        data = file.read(max_bytes)
+    if begin:
+        # Only whole lines, unless the last one alone is longer.
+        line_end = data.find(b"\n")
+        if 0 <= line_end < len(data) - 1:
+            begin += line_end + 1
+            data = data[line_end + 1 :]
+    return Tail(data.decode(errors="replace"), state.st_size, begin)

@@ -1,0 +1,163 @@
+"""Each family of tools, with real effects in a real repository."""
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+
+def test_a_sweep_is_queued_and_shown(agent: Any, research: Any) -> None:
+    added = agent.call(
+        "queue_add",
+        experiment_id="E001",
+        sweep={"condition": ["full", "cls"], "seed": [0, 1]},
+        tag="paper",
+        resources={"mem_mb": 8000},
+    )
+    assert added["num_queued"] == 4
+    assert [job["sp"]["seed"] for job in added["jobs"]] == [0, 1, 0, 1]
+    first = added["jobs"][0]
+    assert first["status"] == research.status(first["job_id"]) == "queued"
+    assert first["sp"]["lr"] == 0.1  # from the experiment's block full
+    assert added["first_command"] == "echo full 0"
+
+    queue = agent.call("queue_list", tag="paper")
+    assert [entry["job_id"] for entry in queue["jobs"]] == [job["job_id"] for job in added["jobs"]]
+    assert (queue["jobs"][0]["state"], queue["jobs"][0]["resources"]) == ("ready", {"mem_mb": 8000})
+    assert agent.call("status")["experiments"]["E001"]["queued"] == 4
+    assert agent.call("list_runs", sp="condition=cls,seed=1")["total"] == 1
+    assert agent.call("list_runs", sp={"seed": 1}, limit=1)["total"] == 2
+
+
+def test_texts_are_read_as_the_command_line_reads_them(agent: Any, research: Any) -> None:
+    dry = agent.call("queue_add", experiment_id="E001", sweep="seed=0..2", dry_run=True)
+    assert (dry["num_queued"], dry["dry_run"]) == (3, True)
+    assert agent.call("queue_list")["total"] == 0
+    done = research.json(
+        "queue", "add", "--experiment", "E001", "--sweep", "seed=0..2", "--dry-run"
+    )
+    assert [job["job_id"] for job in dry["jobs"]] == [run["job_id"] for run in done["runs"]]
+
+
+def test_a_duplicate_is_part_of_the_result(agent: Any) -> None:
+    agent.call("queue_add", experiment_id="E001", statepoint={"condition": "full", "seed": 0})
+    again = agent.call(
+        "queue_add", experiment_id="E001", statepoint={"condition": "full", "seed": 0}
+    )
+    assert (again["num_queued"], again["jobs"][0]["action"]) == (0, "duplicate")
+    assert "queued already" in again["notices"][0]
+
+
+def test_runs_are_removed_cleared_and_queued_again(agent: Any, research: Any) -> None:
+    first, second = research.add("seed=0|1", "--tag", "smoke")
+    third = research.one("seed=2")
+    removed = agent.call("queue_remove", job_ids=[first[:8]])
+    assert removed["changes"][0]["done"]
+    assert research.status(first) == "abandoned"
+    cleared = agent.call("queue_clear", tag="smoke", dry_run=True)
+    assert (cleared["num_done"], research.status(second)) == (1, "queued")
+    agent.call("queue_clear", tag="smoke")
+    assert (research.status(second), research.status(third)) == ("abandoned", "queued")
+    retried = agent.call("queue_retry", job_ids=[first, second])
+    assert retried["num_done"] == 2
+    assert research.status(first) == research.status(second) == "queued"
+
+
+def test_a_running_run_is_stopped(
+    agent: Any, research: Any, wait_until: Callable[..., Any]
+) -> None:
+    research.experiment("sleep 600")
+    job_id = research.one("seed=0")
+    research.start_aexp("run-queued", job_id)
+    wait_until(lambda: research.doc(job_id).get("queue", {}).get("proc"))
+    stopped = agent.call("queue_stop", job_ids=[job_id], grace_s=5)
+    assert stopped["changes"][0]["done"]
+    wait_until(lambda: research.status(job_id) == "stopped")
+    assert "not running" in agent.fail("queue_stop", job_ids=[job_id])
+
+
+def test_what_a_failed_run_left_behind(agent: Any, research: Any) -> None:
+    research.experiment("echo one; echo two; echo why >&2; exit 3")
+    job_id = research.one("seed=0")
+    research.aexp("run-queued", job_id, rc=1)
+    shown = agent.call("show_run", job_id=job_id[:8])
+    assert shown["status"] == "failed"
+    assert shown["last_error"]["returncode"] == 3
+    assert [attempt["returncode"] for attempt in shown["attempts"]] == [3]
+    assert shown["log"].endswith("logs/1.log")
+    log = agent.call("logs", job_id=job_id)
+    assert (log["text"], log["attempt"], log["left_out"]) == ("one\ntwo\nwhy\n", 1, 0)
+    tail = agent.call("logs", job_id=job_id, max_bytes=6)
+    assert (tail["text"], tail["left_out"], tail["size"]) == ("why\n", 8, 12)
+    queue = agent.call("queue_list", include_terminal=True)
+    assert queue["jobs"][0]["last_error"]["returncode"] == 3
+    assert agent.call("queue_retry", status="failed")["num_done"] == 1
+
+
+def test_a_run_is_created_and_not_queued(agent: Any, research: Any) -> None:
+    arguments = {"experiment_id": "E001", "statepoint": {"condition": "cls"}}
+    assert agent.call("new_run", **arguments, dry_run=True)["created"]
+    made = agent.call("new_run", **arguments)
+    assert (made["created"], research.status(made["job_id"])) == (True, "created")
+    assert not agent.call("new_run", **arguments)["created"]
+
+
+def test_the_ledger_is_written_and_read(agent: Any, research: Any) -> None:
+    job_id = research.one("condition=full,seed=0")
+    research.aexp("run-queued", job_id)
+    entry = research.entry(job_id)
+    os.remove(research.root / ".aexp" / "ledger" / f"{job_id}.json")
+    verified = agent.call("ledger_verify")
+    assert (verified["ok"], verified["problems"][0]["code"]) == (False, "run.no_entry")
+    assert agent.call("ledger_backfill", dry_run=True)["promoted"] == [job_id]
+    assert agent.call("ledger_backfill")["promoted"] == [job_id]
+    assert not agent.call("ledger_promote", job_id=job_id)["changed"]
+    listed = agent.call("ledger_list", experiment_id="E001")
+    assert [row["job_id"] for row in listed["entries"]] == [job_id]
+    assert agent.call("ledger_list", status="failed")["total"] == 0
+    shown = agent.call("ledger_show", job_id=job_id[:6])
+    assert shown["entry"] == research.entry(job_id)
+    assert shown["entry"]["statepoint"] == entry["statepoint"]
+    assert agent.call("ledger_verify")["ok"]
+
+
+def test_a_script_is_written_for_a_person(agent: Any, research: Any) -> None:
+    jobs = research.add("seed=0|1", "--tag", "paper")
+    arguments = {"output_path": "scripts/paper.sh", "tag": "paper"}
+    assert agent.call("queue_materialize", **arguments, dry_run=True)["job_ids"] == jobs
+    assert not (research.root / "scripts").exists()
+    written = agent.call("queue_materialize", **arguments)
+    script = (research.root / "scripts" / "paper.sh").read_text()
+    assert written["num_jobs"] == script.count("aexp run-queued") == 2
+    # Its own script is renewed.
+    agent.call("queue_materialize", **arguments, runner="slurm", slurm_kwargs={"time": "04:00:00"})
+    assert "#SBATCH --time=04:00:00" in (research.root / "scripts" / "paper.sh").read_text()
+    assert {research.status(job) for job in jobs} == {"queued"}
+
+
+def test_experiments_are_listed_and_shown(agent: Any, research: Any) -> None:
+    (row,) = agent.call("list_experiments")["artifacts"]
+    assert (row["artifact_id"], row["hypothesis"]) == ("E001", "H001")
+    assert row["path"] == "kb/research/experiments/E001-test.md"
+    shown = agent.call("show_experiment", experiment_id="E001")
+    assert shown["meta"]["runner_command"] == "echo {condition} {seed}"
+    assert shown["text"] == (research.root / row["path"]).read_text()
+    assert "aexp" in agent.fail("show_finding", finding_id="F001")
+
+
+def test_validation_is_the_same_as_on_the_command_line(agent: Any, research: Any) -> None:
+    found = agent.call("validate")
+    printed = research.json("validate", rc=1)
+    assert not found["ok"]
+    assert found["num_errors"] == printed["errors"] > 0
+    assert found["errors"][0] == printed["issues"][0]
+    assert agent.call("validate", limit=1)["errors"] == found["errors"][:1]
+    path = "kb/research/experiments/E001-test.md"
+    assert {issue["path"] for issue in agent.call("validate", files=[path])["errors"]} == {path}
+    assert agent.call("validate", mode="runs-only")["ok"]
+
+
+def test_the_text_of_a_result_is_its_json(agent: Any) -> None:
+    result = agent.result("status")
+    (content,) = result.content
+    assert json.loads(content.text) == result.structured_content

@@ -1,0 +1,82 @@
+"""What is known about runs, and how it is looked up."""
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aexp.model import Run
+from aexp.paths import Repo
+from aexp.runs.select import RunFilter
+from aexp.validation.evidence import Evidence, Record
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.sampled_from([0.5, "0.5", "1", "True", "a"]),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("xy"), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+POINTS = st.dictionaries(st.sampled_from("abc"), VALUES, max_size=3)
+
+
+@given(st.lists(POINTS, max_size=12), POINTS)
+def test_a_batch_is_what_the_filter_of_the_queue_verbs_selects(
+    points: list[dict[str, Any]], selector: dict[str, Any]
+) -> None:
+    evidence = Evidence()
+    for number, sp in enumerate(points):
+        job_id = f"{number:032x}"
+        evidence.local[job_id] = Record(job_id, "E001", sp, "complete", "store", {})
+    wanted = [
+        job_id
+        for job_id, record in sorted(evidence.local.items())
+        if RunFilter(sp=selector).matches(Run(job_id, record.sp, {}))
+    ]
+    assert [record.job_id for record in evidence.batch("E001", selector)] == wanted
+    assert [record.job_id for record in evidence.batch("E001", dict(selector))] == wanted
+
+
+def test_layers_have_an_order(lab: Any) -> None:
+    job_id = lab.entry({"seed": 1}, metrics={"acc": 0.5, "loss": "NaN", "word": "x", "n": 3})
+    lab.run({"seed": 1}, status="queued")
+    other = lab.run({"seed": 2}, summary_metrics={"acc": 0.75}, ended_at="2026-01-01T00:00:00Z")
+    running = lab.run({"seed": 3}, status="running")
+    for known in (job_id, "d" * 32):
+        lab.index(known[:3], {"job_id": known, "status": "failed", "experiment_id": "E001"})
+    evidence = Evidence.read(Repo(lab.root))
+    record = evidence.get(job_id)
+    assert record is not None
+    assert (record.source, record.status) == ("ledger", "complete")
+    assert record.metrics["acc"] == 0.5
+    assert record.metrics["loss"] != record.metrics["loss"]
+    assert set(record.metrics) == {"acc", "loss", "n"}
+    local = evidence.get(other)
+    assert local is not None
+    assert (local.source, local.metrics, local.ended_at) == (
+        "store",
+        {"acc": 0.75},
+        "2026-01-01T00:00:00Z",
+    )
+    assert evidence.local[running].entry == {}
+    assert [item.source for item in evidence.experiment("E001")].count("index") == 1
+    assert evidence.get("e" * 32) is None
+    assert len(evidence.batch("E001", {})) == 4
+
+
+def test_an_entry_of_another_writer_is_read(lab: Any) -> None:
+    job_id = lab.entry(
+        {"experiment_id": "E777", "code_commit": "c0ffee", "code_dirty": True},
+        run_link={"experiment_id": "E001"},
+        schema_version=2,
+        unknown=[1],
+    )
+    record = Evidence.read(Repo(lab.root)).get(job_id)
+    assert record is not None
+    assert (record.experiment_id, record.code_commit, record.code_dirty) == ("E001", "c0ffee", True)
+    assert record.attempts == []
+    assert json.loads(json.dumps(record.entry))["unknown"] == [1]
