@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+# Under nohup every child would ignore it, and tests send it.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 AEXP = [sys.executable, "-P", "-m", "aexp"]
 SNAKEMAKE = [sys.executable, "-P", "-m", "snakemake"]
 

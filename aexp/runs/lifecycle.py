@@ -130,8 +130,11 @@ def _heartbeat(repo: Repo, claim: Claim, every_s: float) -> Iterator[Any]:
         return
     done = threading.Event()
 
+    # The first before the block begins: what that writes into signac's document without our
+    # lock would be lost to a beat at the same moment.
+    beat(repo, claim)
+
     def beats() -> None:
-        beat(repo, claim)
         while not done.wait(every_s):
             beat(repo, claim)
 

@@ -49,7 +49,7 @@ def test_a_run_is_not_taken_from_a_requeued_job_that_lives(campaign: Any) -> Non
     """The second start of a job is the owner; anybody else asks Slurm and leaves it alone."""
     research, slurm = campaign.research, campaign.slurm
     [job_id] = campaign.add("wait")
-    batch = 'test -n "$SLURM_RESTART_COUNT" || sleep 300; export PATH='
+    batch = 'test -n "$SLURM_RESTART_COUNT" || exec sleep 300; export PATH='
     job = slurm.sbatch(
         *("-o", str(campaign.folder / "out"), "-t", "5", "--chdir", str(research.root)),
         # As Snakemake's executor does it: everything of Slurm's but the id is gone.
