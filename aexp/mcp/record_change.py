@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from aexp.kb import change, record
+from aexp.kb.artifacts import KINDS
 from aexp.kb.create import ArtifactCreateResult
 from aexp.mcp.arguments import (
     MAX_TEXT,
@@ -26,6 +27,9 @@ from aexp.paths import Repo
 
 tools = Toolbox()
 
+_WORDS = "; ".join(
+    f"{kind.name}: {', '.join(kind.statuses)}" for kind in KINDS.values() if kind.statuses
+)
 Title = Annotated[str, Field(description="One line.", min_length=1, max_length=300)]
 Tags = Annotated[list[Tag], Field(description="Its tags.", max_length=50)]
 Links = Annotated[
@@ -203,7 +207,7 @@ def set_status(
     repo: Repo,
     artifact_id: ArtifactId,
     status: Annotated[
-        str, Field(description="A status word of its kind.", min_length=1, max_length=40)
+        str, Field(description=f"A word of its kind; {_WORDS}.", min_length=1, max_length=40)
     ],
     dry_run: DryRun = False,
 ) -> StatusChanged:

@@ -205,7 +205,7 @@ def test_from_a_hypothesis_to_a_finding_that_holds(agent: Any, research: Any) ->
     codes = {issue["code"] for issue in agent.call("validate", files=[finding["path"]])["errors"]}
     assert codes == set()
 
-    status = agent.call("set_status", artifact_id="H001", status="supported")
+    status = agent.call("set_status", artifact_id="H001", status="confirmed")
     assert status["changed"]
     closed = agent.call("close_thread", thread_id="T001", conclusion="It is.")
     assert (closed["new_status"], closed["conclusion_written"]) == ("CLOSED", True)
