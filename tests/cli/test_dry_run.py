@@ -10,6 +10,7 @@ from aexp.cli.commands import cli
 
 CASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("install",): ("--force", "--machine-label", "other"),
+    ("install-slash-commands",): ("--target", "commands"),
     ("queue", "add"): ("--experiment", "E001", "--sweep", "seed=0..3", "--tag", "x"),
     ("queue", "run"): ("--continue-on-failure",),
     ("queue", "retry"): ("--all",),
@@ -30,7 +31,7 @@ CASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("new-hypothesis",): ("--title", "x", "--thread", "T001"),
     ("new-experiment",): ("--title", "x", "--hypothesis", "H001", "--condition", 'a={"k": 1}'),
     ("new-finding",): ("--title", "x", "--experiment", "E001"),
-    ("set-status",): ("E001", "RUNNING"),
+    ("set-status",): ("E001", "COMPLETED"),
     ("close-thread",): ("T001", "--conclusion", "x"),
     ("link",): ("ENDED", "--experiment", "E002"),
     # `aexp run --dry-run` hands over to Snakemake, which keeps its own folder: tests/workflow.
@@ -61,7 +62,7 @@ def test_every_verb_with_a_dry_run_is_tried_here() -> None:
 
 WRITING = {
     "add", "run", "retry", "stop", "remove", "clear", "release", "materialize", "run-queued",
-    "new-run", "promote", "backfill", "reconcile", "install", "sync", "bundle", "unbundle",
+    "new-run", "promote", "backfill", "reconcile", "install", "install-slash-commands", "sync", "bundle", "unbundle",
     "new-thread", "new-hypothesis", "new-experiment", "new-finding", "set-status",
     "close-thread", "link",
 }  # fmt: skip
