@@ -33,8 +33,11 @@ CASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("new-finding",): ("--title", "x", "--experiment", "E001"),
     ("set-status",): ("E001", "COMPLETED"),
     ("close-thread",): ("T001", "--conclusion", "x"),
+    ("finding", "cite"): ("F001", "--job", "ENDED"),
+    ("runs-export-index",): (),
     ("link",): ("ENDED", "--experiment", "E002"),
     # `aexp run --dry-run` hands over to Snakemake, which keeps its own folder: tests/workflow.
+    # `aexp finding check --write --dry-run` needs claims that hold: tests/claims.
 }
 
 
@@ -57,7 +60,7 @@ def has_dry_run(command: click.Command) -> bool:
 
 def test_every_verb_with_a_dry_run_is_tried_here() -> None:
     found = {name for name, command in verbs(cli) if has_dry_run(command)}
-    assert found == {*CASES, ("run",)}
+    assert found == {*CASES, ("run",), ("finding", "check")}
 
 
 WRITING = {
@@ -85,6 +88,7 @@ def lively(research: Any, wait_until: Any) -> dict[str, str]:
     research.aexp("new-thread", "--title", "question")
     research.aexp("new-hypothesis", "--title", "claim")
     research.aexp("new-experiment", "--title", "other", "--hypothesis", "H001")
+    research.aexp("new-finding", "--title", "result", "--experiment", "E002")
     bundle = str(research.root.parent / "bundle.tar")
     research.aexp("ledger", "bundle", bundle)
     research.git("config", "user.name", "t")
