@@ -65,10 +65,9 @@ def test_every_verb_with_a_dry_run_is_tried_here() -> None:
 
 WRITING = {
     "add", "run", "retry", "stop", "remove", "clear", "release", "materialize", "run-queued",
-    "new-run", "promote", "backfill", "reconcile", "install",
-    "install-slash-commands", "sync", "bundle", "unbundle",
-    "new-thread", "new-hypothesis", "new-experiment", "new-finding", "set-status",
-    "close-thread", "link",
+    "new-run", "promote", "backfill", "reconcile", "install", "install-slash-commands", "sync",
+    "bundle", "unbundle", "new-thread", "new-hypothesis", "new-experiment", "new-finding",
+    "set-status", "close-thread", "link",
 }  # fmt: skip
 
 
