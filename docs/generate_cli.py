@@ -24,7 +24,7 @@ people go to standard error. All verbs work in any folder of the repository.
 | 1 | an error, said with a hint; or a run that ended otherwise than complete |
 | 2 | the call is malformed: nothing was done |
 | 70 | a defect of aexp; `AEXP_DEBUG=1` shows where |
-| 75 | a run is still queued and can be tried again |
+| 75 | a run is still queued, or a remote does not answer: the same call can be made again |
 | 130 | interrupted with Ctrl-C |
 
 """

@@ -9,19 +9,19 @@ from aexp.doctor.diagnosis import Diagnosis, error, ok, quoted, warn
 from aexp.install.gitignore import BEGIN, END, NAME, has_legacy_rule, merged
 from aexp.paths import DEFAULT_STORE, Repo
 
-_LEAST = (2, 20)
+_LEAST = (2, 25)
 
 
 def git_program(root: str) -> Iterator[Diagnosis]:
     """Check git itself and what it knows of this folder and its user."""
     answer = ask_git(root, "--version")
     if answer is None:
-        yield error("git", "git is not installed or does not answer", "install git 2.20 or later")
+        yield error("git", "git is not installed or does not answer", "install git 2.25 or later")
         return
     match = re.search(r"(\d+)\.(\d+)", answer.text)
     version = (int(match[1]), int(match[2])) if match else _LEAST
     if version < _LEAST:
-        yield warn("git", f"{answer.text.strip()} is old", "install git 2.20 or later")
+        yield warn("git", f"{answer.text.strip()} is old", "install git 2.25 or later")
     inside = ask_git(root, "rev-parse", "--show-toplevel")
     if inside is None or inside.code != 0:
         if inside and "dubious ownership" in inside.error:

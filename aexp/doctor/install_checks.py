@@ -70,7 +70,7 @@ def agent_files(repo: Repo) -> Iterator[Diagnosis]:
         what = "aexp is not on the PATH, so a coding agent's hooks do nothing"
         yield warn("agents", what, "activate aexp's environment before you start the agent")
     elif not damaged:
-        yield ok("agents", "hooks are registered")
+        yield ok("agents", "hooks are registered" + _server_needs())
 
 
 def _commands(repo: Repo) -> list[str]:
@@ -85,6 +85,13 @@ def _commands(repo: Repo) -> list[str]:
                 if isinstance(hook, dict) and isinstance(hook.get("command"), str):
                     found.append(hook["command"])
     return found
+
+
+def _server_needs() -> str:
+    """Return what the MCP server lacks: no fault, where nobody uses it."""
+    from importlib.util import find_spec
+
+    return "" if find_spec("mcp") else "; the MCP server needs: pip install 'aexp[mcp]'"
 
 
 def _is_on_path() -> bool:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from aexp.errors import ArtifactReadError
+from aexp.errors import ArtifactReadError, StoreReadOnly
 from aexp.files import locked, read_bytes, write_atomic
 from aexp.kb.artifacts import check_inside
 from aexp.kb.frontmatter import Document, frontmatter_span
@@ -17,8 +17,20 @@ _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 def record_lock(repo: Repo) -> AbstractContextManager[None]:
-    """Hold the lock of the research record: one writer creates or edits notes at a time."""
-    os.makedirs(repo.cache_dir, exist_ok=True)
+    """Hold the lock of the research record: one writer creates or edits notes at a time.
+
+    Raises
+    ------
+    StoreReadOnly
+        If the lock cannot be made.
+    """
+    try:
+        os.makedirs(repo.cache_dir, exist_ok=True)
+    except OSError as error:
+        raise StoreReadOnly(
+            f"cannot make {repo.cache_dir}: {error.strerror or error}",
+            "check the folder's permissions and the free space, then run the command again",
+        ) from error
     return locked(repo.cache("kb.lock"))
 
 

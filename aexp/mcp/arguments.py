@@ -32,6 +32,9 @@ FindingId = Annotated[
     str, Field(description="A finding's id, like F001.", pattern=r"^F[0-9]{3,9}$")
 ]
 ThreadId = Annotated[str, Field(description="A thread's id, like T001.", pattern=r"^T[0-9]{3,9}$")]
+ArtifactId = Annotated[
+    str, Field(description="An id like H001, E001, F001, T001.", pattern=r"^[HEFT][0-9]{3,9}$")
+]
 Tag = Annotated[
     str, Field(description="The label of a batch of runs.", min_length=1, max_length=200)
 ]

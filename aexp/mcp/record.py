@@ -1,11 +1,20 @@
-"""Tools over the research record: hypotheses, experiments, findings, threads."""
+"""Tools that show the research record: hypotheses, experiments, findings, threads."""
 
 from typing import Annotated
 
 from pydantic import Field
 
-from aexp.kb.artifacts import Artifact, list_artifacts, load_artifact
-from aexp.mcp.arguments import ExperimentId, FindingId, HypothesisId, Limit, ThreadId
+from aexp.kb.artifacts import load_artifact
+from aexp.kb.record import list_kb_artifacts, reference
+from aexp.mcp.arguments import (
+    ArtifactId,
+    ExperimentId,
+    FindingId,
+    HypothesisId,
+    Limit,
+    Tag,
+    ThreadId,
+)
 from aexp.mcp.results import Object, Result, Text, Texts, Value
 from aexp.mcp.tool import Effect, Toolbox
 from aexp.paths import Repo
@@ -13,8 +22,9 @@ from aexp.paths import Repo
 tools = Toolbox()
 
 StatusWord = Annotated[
-    str, Field(description="Only those whose status: is this word.", min_length=1, max_length=40)
+    str, Field(description="Only those with this status.", min_length=1, max_length=40)
 ]
+Parent = Annotated[ArtifactId, Field(description="Only those that hang on this one.")]
 
 
 class ArtifactRow(Value):
@@ -24,11 +34,13 @@ class ArtifactRow(Value):
     kind: str
     title: str
     status: Text
-    tags: Texts
-    path: str
     hypothesis: Text
     experiment: Text
     thread: Text
+    impact: Text
+    created: Text
+    tags: Texts
+    path: str
 
 
 class ArtifactList(Result):
@@ -45,63 +57,58 @@ class ArtifactText(Result, ArtifactRow):
     text: str
 
 
-def _row(repo: Repo, artifact: Artifact) -> dict[str, object]:
-    return {
-        "artifact_id": artifact.artifact_id,
-        "kind": artifact.kind.name,
-        "title": artifact.title,
-        "status": artifact.status,
-        "tags": artifact.tags,
-        "path": repo.relative(artifact.path),
-        "hypothesis": artifact.parent("hypothesis"),
-        "experiment": artifact.parent("experiment"),
-        "thread": artifact.parent("thread"),
-    }
-
-
-def _list(repo: Repo, letter: str, status: str | None, limit: int) -> ArtifactList:
-    found = [
-        artifact
-        for artifact in list_artifacts(repo, letter)
-        if status is None or artifact.status == status
-    ]
-    rows = [ArtifactRow.model_validate(_row(repo, artifact)) for artifact in found[:limit]]
+def _list(
+    repo: Repo, letter: str, status: str | None, tag: str | None, parent: str | None, limit: int
+) -> ArtifactList:
+    found = list_kb_artifacts(repo, kind=letter, status=status, tag=tag, parent=parent)
+    rows = [ArtifactRow.model_validate(one._asdict()) for one in found[:limit]]
     return ArtifactList(total=len(found), artifacts=rows)
 
 
 def _show(repo: Repo, artifact_id: str) -> ArtifactText:
     artifact = load_artifact(repo, artifact_id)
-    return ArtifactText.model_validate(
-        {**_row(repo, artifact), "meta": artifact.meta, "text": artifact.text}
-    )
+    known = reference(repo, artifact)._asdict()
+    return ArtifactText.model_validate({**known, "meta": artifact.meta, "text": artifact.text})
 
 
 @tools.add(Effect.READS)
 def list_hypotheses(
-    repo: Repo, status: StatusWord | None = None, limit: Limit = 100
+    repo: Repo,
+    status: StatusWord | None = None,
+    tag: Tag | None = None,
+    parent: Parent | None = None,
+    limit: Limit = 100,
 ) -> ArtifactList:
-    """List the hypotheses."""
-    return _list(repo, "H", status, limit)
+    """List the hypotheses, sorted by id."""
+    return _list(repo, "H", status, tag, parent, limit)
 
 
 @tools.add(Effect.READS)
 def list_experiments(
-    repo: Repo, status: StatusWord | None = None, limit: Limit = 100
+    repo: Repo,
+    status: StatusWord | None = None,
+    tag: Tag | None = None,
+    parent: Parent | None = None,
+    limit: Limit = 100,
 ) -> ArtifactList:
-    """List the experiments."""
-    return _list(repo, "E", status, limit)
+    """List the experiments, sorted by id."""
+    return _list(repo, "E", status, tag, parent, limit)
 
 
 @tools.add(Effect.READS)
-def list_findings(repo: Repo, status: StatusWord | None = None, limit: Limit = 100) -> ArtifactList:
-    """List the findings."""
-    return _list(repo, "F", status, limit)
+def list_findings(
+    repo: Repo, tag: Tag | None = None, parent: Parent | None = None, limit: Limit = 100
+) -> ArtifactList:
+    """List the findings, sorted by id."""
+    return _list(repo, "F", None, tag, parent, limit)
 
 
 @tools.add(Effect.READS)
-def list_threads(repo: Repo, status: StatusWord | None = None, limit: Limit = 100) -> ArtifactList:
-    """List the threads."""
-    return _list(repo, "T", status, limit)
+def list_threads(
+    repo: Repo, status: StatusWord | None = None, tag: Tag | None = None, limit: Limit = 100
+) -> ArtifactList:
+    """List the threads, sorted by id."""
+    return _list(repo, "T", status, tag, None, limit)
 
 
 @tools.add(Effect.READS)

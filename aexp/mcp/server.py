@@ -3,12 +3,13 @@
 import json
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -25,17 +26,27 @@ from mcp_types import (
 from mcp_types import Tool as ToolDescription
 
 from aexp.errors import AexpError, RepoNotFound, UsageError
-from aexp.mcp import checks, findings, ledger, queue, queue_add, record, runs
+from aexp.mcp import (
+    batches,
+    checks,
+    findings,
+    ledger,
+    queue,
+    queue_add,
+    record,
+    record_change,
+    runs,
+)
 from aexp.mcp.results import plain
 from aexp.mcp.tool import Effect, Tool, as_json
 from aexp.model import printable
 from aexp.version import __version__
 
 FAMILIES: Mapping[str, Mapping[str, Tool]] = {
-    "runs": runs.tools,
+    "runs": runs.tools | batches.tools,
     "queue": queue_add.tools | queue.tools,
     "ledger": ledger.tools,
-    "record": record.tools,
+    "record": record_change.tools | record.tools,
     "findings": findings.tools,
     "checks": checks.tools,
 }
@@ -67,10 +78,9 @@ def serve(start: str | None = None) -> None:
     """
     # The SDK's log is for its developers; what concerns the agent is in the answers.
     logging.basicConfig(stream=sys.stderr, level=logging.CRITICAL, format="%(message)s")
-    try:
-        anyio.run(_serve, make_server(start))
-    except KeyboardInterrupt:
-        _leave()
+    # Ctrl-C ends the server as SIGTERM does: at once, for every write is atomic.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    anyio.run(_serve, make_server(start))
 
 
 async def _serve(server: Server[Any]) -> None:
@@ -80,14 +90,10 @@ async def _serve(server: Server[Any]) -> None:
         try:
             await server.run(incoming, outgoing, server.create_initialization_options())
         except anyio.get_cancelled_exc_class():
-            # Nobody reads the answers any more, or Ctrl-C. The tools have ended by now.
-            _leave()
-
-
-def _leave() -> NoReturn:
-    """End the process although a thread waits for stdin, which nothing can wake."""
-    sys.stderr.flush()
-    os._exit(0)
+            # Nobody reads the answers any more. The tools have ended by now, but a thread waits
+            # for stdin, which nothing can wake.
+            sys.stderr.flush()
+            os._exit(0)
 
 
 def make_server(start: str | None = None) -> Server[Any]:

@@ -136,7 +136,7 @@ CODES: Mapping[str, Code] = {
     "run.status_invalid": Code(
         "error",
         "a run's status is none of the seven status words",
-        'from Python: `aexp.mark_status(ID, "failed")`; or restore the document from git',
+        "write one of them into the `status` of the file named, or restore the file from git",
     ),
     "run.orphan": Code(
         "error",

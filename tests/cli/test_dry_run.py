@@ -10,6 +10,7 @@ from aexp.cli.commands import cli
 
 CASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("install",): ("--force", "--machine-label", "other"),
+    ("install-slash-commands",): ("--target", "commands"),
     ("queue", "add"): ("--experiment", "E001", "--sweep", "seed=0..3", "--tag", "x"),
     ("queue", "run"): ("--continue-on-failure",),
     ("queue", "retry"): ("--all",),
@@ -30,10 +31,13 @@ CASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("new-hypothesis",): ("--title", "x", "--thread", "T001"),
     ("new-experiment",): ("--title", "x", "--hypothesis", "H001", "--condition", 'a={"k": 1}'),
     ("new-finding",): ("--title", "x", "--experiment", "E001"),
-    ("set-status",): ("E001", "RUNNING"),
+    ("set-status",): ("E001", "COMPLETED"),
     ("close-thread",): ("T001", "--conclusion", "x"),
+    ("finding", "cite"): ("F001", "--job", "ENDED"),
+    ("runs-export-index",): (),
     ("link",): ("ENDED", "--experiment", "E002"),
     # `aexp run --dry-run` hands over to Snakemake, which keeps its own folder: tests/workflow.
+    # `aexp finding check --write --dry-run` needs claims that hold: tests/claims.
 }
 
 
@@ -56,14 +60,14 @@ def has_dry_run(command: click.Command) -> bool:
 
 def test_every_verb_with_a_dry_run_is_tried_here() -> None:
     found = {name for name, command in verbs(cli) if has_dry_run(command)}
-    assert found == {*CASES, ("run",)}
+    assert found == {*CASES, ("run",), ("finding", "check")}
 
 
 WRITING = {
     "add", "run", "retry", "stop", "remove", "clear", "release", "materialize", "run-queued",
-    "new-run", "promote", "backfill", "reconcile", "install", "sync", "bundle", "unbundle",
-    "new-thread", "new-hypothesis", "new-experiment", "new-finding", "set-status",
-    "close-thread", "link",
+    "new-run", "promote", "backfill", "reconcile", "install", "install-slash-commands", "sync",
+    "bundle", "unbundle", "new-thread", "new-hypothesis", "new-experiment", "new-finding",
+    "set-status", "close-thread", "link",
 }  # fmt: skip
 
 
@@ -84,6 +88,7 @@ def lively(research: Any, wait_until: Any) -> dict[str, str]:
     research.aexp("new-thread", "--title", "question")
     research.aexp("new-hypothesis", "--title", "claim")
     research.aexp("new-experiment", "--title", "other", "--hypothesis", "H001")
+    research.aexp("new-finding", "--title", "result", "--experiment", "E002")
     bundle = str(research.root.parent / "bundle.tar")
     research.aexp("ledger", "bundle", bundle)
     research.git("config", "user.name", "t")

@@ -186,6 +186,13 @@ def test_a_parent_that_leaves_the_repository_is_refused(kb: Any, tmp_path: Path)
     assert not (kb.root / "kb" / "research" / "experiments").exists()
 
 
+def test_a_record_that_cannot_be_locked_is_said(kb: Any) -> None:
+    (kb.root / ".aexp").write_text("a file")
+    with pytest.raises(ArtifactCreateError, match="cannot make"):
+        aexp.new_thread(title="x", repo_root=kb.root)
+    assert not (kb.root / "kb").exists()
+
+
 def test_eight_processes_at_once_get_eight_ids(research: Any) -> None:
     research.aexp("new-hypothesis", "--title", "parent")
     started = [

@@ -145,6 +145,79 @@ def test_experiments_are_listed_and_shown(agent: Any, research: Any) -> None:
     assert "aexp" in agent.fail("show_finding", finding_id="F001")
 
 
+def test_from_a_hypothesis_to_a_finding_that_holds(agent: Any, research: Any) -> None:
+    """The whole way, as an agent goes it; only the runs are executed by somebody else."""
+    thread = agent.call("new_thread", title="Width")
+    hypothesis = agent.call("new_hypothesis", title="Wider is better", thread_id="T001")
+    assert (thread["artifact_id"], hypothesis["artifact_id"]) == ("T001", "H001")
+    assert hypothesis["backlinks_patched"] == ["T001"]
+    planned = agent.call("new_experiment", title="Widths", hypothesis_id="H001", dry_run=True)
+    assert not (research.root / planned["path"]).exists()
+    made = agent.call(
+        "new_experiment",
+        title="Widths",
+        hypothesis_id="H001",
+        conditions={"wide": {"width": 9}, "slim": {"width": 3}},
+        tags=["width"],
+    )
+    assert made["artifact_id"] == "E002"
+    refused = agent.call(
+        "queue_add", experiment_id="E002", sweep={"condition": ["wide"]}, dry_run=True
+    )
+    assert "no runner_command" in refused["notices"][0]
+    path = research.root / made["path"]
+    score = 'echo {\\"score\\": {width}} > $AEXP_JOB_WORKSPACE/metrics.json'
+    text = path.read_text()
+    assert 'runner_command: ""' in text
+    path.write_text(text.replace('runner_command: ""', f"runner_command: '{score}'"))
+    research.git("add", "-A")
+    research.git("commit", "-qm", "the experiment")
+
+    sweep = {"condition": ["wide", "slim"], "seed": [0, 1]}
+    added = agent.call("queue_add", experiment_id="E002", sweep=sweep)
+    research.aexp("queue", "run")
+    batches = agent.call("list_batches", experiment_id="E002")
+    assert [batch["selector"] for batch in batches["batches"]] == [
+        {"condition": "slim"},
+        {"condition": "wide"},
+    ]
+    batch = agent.call("show_batch", experiment_id="E002", selector={"condition": "wide"})
+    assert (batch["total"], batch["metrics"]["score"]["mean"]) == (2, 9)
+    linked = agent.call("link_run", job_id=added["jobs"][0]["job_id"], experiment_id="E002")
+    assert not linked["changed"]
+
+    finding = agent.call("new_finding", title="Wider is better", experiment_id="E002")
+    cited = agent.call(
+        "finding_cite", finding_id="F001", batch="E002", selector="condition=wide", pin=True
+    )
+    assert (cited["changed"], cited["runs"]) == (True, [2])
+    path = research.root / finding["path"]
+    claim = "\nclaims:\n  - {metric: score, over: {condition: wide}, stat: mean, value: %s, n: 2}\n"
+    text = path.read_text()
+    path.write_text(text.replace("\nsupporting_runs:", claim % 8 + "supporting_runs:"))
+    checked = agent.call("finding_check", finding_id="F001")
+    assert not checked["ok"]
+    assert "finding.claim_mismatch" in {issue["code"] for issue in checked["issues"]}
+    path.write_text(text.replace("\nsupporting_runs:", claim % 9 + "supporting_runs:"))
+    assert agent.call("finding_check", finding_id="F001")["ok"]
+    assert agent.call("finding_write", finding_id="F001")["changed"]
+    assert not agent.call("finding_write", finding_id="F001")["changed"]
+    codes = {issue["code"] for issue in agent.call("validate", files=[finding["path"]])["errors"]}
+    assert codes == set()
+
+    status = agent.call("set_status", artifact_id="H001", status="confirmed")
+    assert status["changed"]
+    closed = agent.call("close_thread", thread_id="T001", conclusion="It is.")
+    assert (closed["new_status"], closed["conclusion_written"]) == ("CLOSED", True)
+    (row,) = agent.call("list_threads", status="CLOSED")["artifacts"]
+    assert row["title"] == "Width"
+    (row,) = agent.call("list_findings", parent="E002")["artifacts"]
+    assert row["path"] == finding["path"]
+    assert "It is." in agent.call("show_thread", thread_id="T001")["text"]
+    assert agent.call("show_hypothesis", hypothesis_id="H001")["thread"] == "T001"
+    assert agent.call("show_finding", finding_id="F001")["meta"]["claims"][0]["value"] == 9
+
+
 def test_validation_is_the_same_as_on_the_command_line(agent: Any, research: Any) -> None:
     found = agent.call("validate")
     printed = research.json("validate", rc=1)

@@ -14,6 +14,8 @@ READS = {
     "show_run",
     "status",
     "logs",
+    "list_batches",
+    "show_batch",
     "queue_list",
     "ledger_list",
     "ledger_show",
@@ -30,7 +32,7 @@ READS = {
     "validate",
     "doctor",
 }
-ADDS = {"new_run"}
+ADDS = {"new_run", "new_hypothesis", "new_experiment", "new_finding", "new_thread"}
 CHANGES = {
     "queue_add",
     "queue_remove",
@@ -42,6 +44,9 @@ CHANGES = {
     "ledger_backfill",
     "finding_cite",
     "finding_write",
+    "link_run",
+    "close_thread",
+    "set_status",
 }
 # What executes runs, commands, or what others have written.
 EXECUTING = re.compile(
