@@ -1,6 +1,6 @@
 """Write the table of docs/validate.md from the table of the code.
 
-    python docs/generate_validate.py
+python docs/generate_validate.py
 """
 
 import re

@@ -19,10 +19,10 @@ from aexp.model import (
 )
 from aexp.paths import CLAIM, Repo
 from aexp.runs import claims
+from aexp.runs.earlier import ended_elsewhere
 from aexp.runs.parents import parent_statuses
 from aexp.runs.select import RunFilter
 from aexp.runs.settle import run_liveness
-from aexp.runs.status import ended_elsewhere
 from aexp.runs.store import read_run, scan_runs, scan_status
 
 READY = "ready"

@@ -27,8 +27,9 @@ from aexp.model import (
 from aexp.paths import CODE_PATCH, Repo
 from aexp.queue.resources import check_resources
 from aexp.runs.create import base_state_point, check_state_point, publish_run, run_link
+from aexp.runs.earlier import known_entry
 from aexp.runs.parents import parent_statuses
-from aexp.runs.status import known_entry, next_sequence, requeue
+from aexp.runs.status import next_sequence, requeue
 from aexp.runs.store import compute_job_id, read_run, resolve_id, scan_status
 
 NEW = "new"

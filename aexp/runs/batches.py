@@ -15,8 +15,8 @@ from aexp.ledger.entries import scan_ledger
 from aexp.ledger.projection import final_metrics
 from aexp.model import STATUSES, Run, check_experiment_id, section
 from aexp.paths import Repo
+from aexp.runs.earlier import ended_elsewhere
 from aexp.runs.select import has_values
-from aexp.runs.status import ended_elsewhere
 from aexp.runs.store import scan_runs
 
 DEFAULT_KEYS = ("condition",)

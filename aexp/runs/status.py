@@ -22,14 +22,13 @@ from aexp.model import (
     STOPPED,
     TERMINAL_STATUSES,
     Run,
-    epoch,
-    section,
     short,
     utc_now,
 )
 from aexp.paths import GATE, SENTINEL, Repo
 from aexp.runs.claims import Claim, drop_spent
 from aexp.runs.document import block_of, edit_document, run_lock, write_document
+from aexp.runs.earlier import forget_end, kept_end, remember_entry, restore_end
 from aexp.runs.outcome import Outcome, close_attempt, close_record, decide, last_error
 from aexp.runs.publish import entry_of, publish
 from aexp.runs.store import read_run_to_edit
@@ -261,27 +260,14 @@ def requeue(
         record = block_of(run.doc, "aexp_run")
         if run.is_terminal:
             record["superseded"] = load_ledger_entry(repo, job_id) or entry_of(repo, run)
-            record["before"] = _kept_end(run)
+            record["before"] = kept_end(run)
             drop_spent(repo, run)
         if change is not None:
             change(run)
-        _remember_entry(repo, run, record)
+        remember_entry(repo, run)
         for name in (SENTINEL, GATE):  # before the document: see docs/architecture.md
             remove(repo.run_file(job_id, name))
-        for key in ("started_at", "ended_at", "wallclock_s", "heartbeat_at", "summary_metrics"):
-            run.doc.pop(key, None)
-        for key in (
-            "cause",
-            "message",
-            "returncode",
-            "metrics",
-            "promoted_at",
-            "registered_machine",
-            "stop_requested_at",
-            "failures",
-            "faults",
-        ):
-            record.pop(key, None)
+        forget_end(run)
         record["attempts_before"] = len(run.attempts)
         record["sequence"] = sequence or next_sequence()
         queue = block_of(run.doc, "queue")
@@ -293,45 +279,6 @@ def requeue(
     return change_run(repo, job_id, edit)
 
 
-_END_KEYS = ("status", "started_at", "ended_at", "wallclock_s", "summary_metrics")
-_END_RECORD_KEYS = (
-    "cause",
-    "message",
-    "returncode",
-    "metrics",
-    "promoted_at",
-    "registered_machine",
-)
-
-
-def _kept_end(run: Run) -> dict[str, Any]:
-    """Return what is needed to take a queueing back that has not begun to execute."""
-    return {
-        "doc": {key: run.doc[key] for key in _END_KEYS if key in run.doc},
-        "record": {key: run.record[key] for key in _END_RECORD_KEYS if key in run.record},
-        "last_error": run.queue.get("last_error"),
-    }
-
-
-def known_entry(entry: dict[str, Any]) -> list[Any]:
-    """Return what tells one ledger entry of a run from a later one."""
-    return [entry.get("registered_machine"), entry.get("ended_at")]
-
-
-def ended_elsewhere(run: Run, entry: dict[str, Any]) -> bool:
-    """Return whether a ledger entry tells that a run queued here has ended on another machine."""
-    if known_entry(entry) == run.record.get("known_entry"):
-        return False  # it was there when the run was queued, whatever the clocks say
-    return epoch(entry.get("ended_at")) > epoch(run.queue.get("queued_at"))
-
-
-def _remember_entry(repo: Repo, run: Run, record: dict[str, Any]) -> None:
-    """Note the ledger entry that is there now: it is not news from another machine later."""
-    entry = load_ledger_entry(repo, run.job_id)
-    if entry is not None:
-        record["known_entry"] = known_entry(entry)
-
-
 def withdraw(repo: Repo, job_id: str) -> Run:
     """Take a run out of the queue on a person's word.
 
@@ -339,16 +286,8 @@ def withdraw(repo: Repo, job_id: str) -> Run:
     any other is ``abandoned``, with cause ``removed``.
     """
     with edit_document(repo, job_id) as run:
-        before = section(run.record, "before")
-        restorable = run.status == QUEUED and bool(before)
-        if restorable:
-            run.doc.update(before["doc"])
-            run.doc["aexp_run"] = {**run.record, **before["record"]}
-            for key in ("before", "superseded", "stop_requested_at"):
-                run.doc["aexp_run"].pop(key, None)
-            if before["last_error"] is not None:
-                block_of(run.doc, "queue")["last_error"] = before["last_error"]
-    if not restorable:
+        restored = run.status == QUEUED and restore_end(run)
+    if not restored:
         return abandon(repo, job_id, "removed", "removed from the queue")
     return change_run(repo, job_id, lambda run: None)
 

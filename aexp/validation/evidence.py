@@ -10,8 +10,8 @@ from aexp.ledger.entries import scan_ledger
 from aexp.ledger.runs_index import IndexEntry, scan_indexes
 from aexp.model import Run, section
 from aexp.paths import Repo
+from aexp.runs.earlier import ended_elsewhere
 from aexp.runs.publish import entry_of
-from aexp.runs.status import ended_elsewhere
 from aexp.runs.store import read_run, run_ids
 
 _NAMED_NUMBERS = frozenset({"NaN", "Infinity", "-Infinity"})

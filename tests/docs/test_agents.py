@@ -34,9 +34,7 @@ def test_it_lists_every_hook_with_its_event() -> None:
 
 
 def test_it_lists_every_check_of_the_doctor() -> None:
-    rows = re.findall(
-        r"^\| `([\w ]+)` \|.*\|.*\|$", TEXT.partition("## Doctor")[2], re.MULTILINE
-    )
+    rows = re.findall(r"^\| `([\w ]+)` \|.*\|.*\|$", TEXT.partition("## Doctor")[2], re.MULTILINE)
     source = Path(__file__).parents[2] / "aexp" / "doctor"
     checks = set()
     for path in source.glob("*_checks.py"):

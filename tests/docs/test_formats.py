@@ -177,7 +177,7 @@ def test_the_same_exit_codes_everywhere(page: str) -> None:
 
 
 def test_every_variable_of_the_environment_is_listed() -> None:
-    page = (DOCS / "queue.md").read_text()
+    page = (DOCS / "queue.md").read_text() + (DOCS / "agents.md").read_text()
     for path in ROOT.glob("aexp/**/*.py"):
         for name in re.findall(r"\bAEXP_[A-Z_]+\b", path.read_text()):
             assert name in page or name == "_AEXP_COMPLETE", (path.name, name)
