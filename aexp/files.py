@@ -4,9 +4,10 @@ import errno
 import fcntl
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from aexp.errors import CorruptFile, StoreReadOnly
@@ -28,10 +29,18 @@ def temporary_name(path: "str | Path") -> str:
     return os.path.join(folder, f".{name}.{unique}.tmp")
 
 
-def write_new(path: str, data: bytes) -> None:
-    """Write a file that must not exist yet, whole and to the disk."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+def write_new(path: str, data: bytes, mode: int | None = None) -> None:
+    """Write a file that must not exist yet, whole and to the disk.
+
+    Without `mode` it is what the umask leaves of 0644.
+    """
+    # Never wider than `mode`, not even for the moment before it is set.
+    least = 0o644 if mode is None else 0o600 & mode
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, least)
     try:
+        if mode is not None:
+            with suppress(OSError):  # a file system without modes
+                os.fchmod(descriptor, mode)
         view = memoryview(data)
         while view:
             view = view[os.write(descriptor, view) :]
@@ -40,7 +49,16 @@ def write_new(path: str, data: bytes) -> None:
         os.close(descriptor)
 
 
-def write_atomic(path: "str | Path", data: bytes) -> None:
+def file_mode(path: "str | Path") -> int | None:
+    """Return a file's permission bits, None when it does not exist."""
+    try:
+        found = os.stat(path).st_mode
+    except OSError:
+        return None
+    return found & 0o777 if stat.S_ISREG(found) else None
+
+
+def write_atomic(path: "str | Path", data: bytes, *, mode: int | None = None) -> None:
     """Replace `path` with `data` so that no reader ever sees half a file.
 
     Parameters
@@ -49,6 +67,9 @@ def write_atomic(path: "str | Path", data: bytes) -> None:
         The file to write. Its folder is made when it is missing.
     data : bytes
         The whole new content.
+    mode : int, optional
+        Its permission bits; default those of the file that is replaced (what a user has
+        hidden stays hidden), and what the umask leaves of 0644 for a new one.
 
     Raises
     ------
@@ -57,12 +78,14 @@ def write_atomic(path: "str | Path", data: bytes) -> None:
     """
     target = os.fspath(path)
     temporary = temporary_name(target)
+    if mode is None:
+        mode = file_mode(target)
     try:
         try:
-            write_new(temporary, data)
+            write_new(temporary, data, mode)
         except FileNotFoundError:
             os.makedirs(os.path.dirname(target), exist_ok=True)
-            write_new(temporary, data)
+            write_new(temporary, data, mode)
         os.replace(temporary, target)
     except OSError as error:
         remove(temporary)
