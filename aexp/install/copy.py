@@ -22,8 +22,7 @@ def _copy(target: Target, file: ScaffoldFile, force: bool) -> None:
     elif _lines(present) == _lines(file.content):
         target.note("skipped_identical", file.name)
     elif force and file.is_tooling:
-        target.note("updated", file.name, f"your version is now {file.name}.orig")
-        target.write(file.name + ".orig", present)
+        target.note("updated", file.name, f"your version is now {target.keep(file.name)}")
         target.write(file.name, file.content)
     else:
         detail = "differs from this version's; --force renews it" if file.is_tooling else ""

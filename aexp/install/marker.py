@@ -63,8 +63,8 @@ def write_marker(target: Target, previous: dict[str, Any], marker: dict[str, Any
     if marker == previous:
         target.note("unchanged", MARKER)
         return
-    if not previous and (damaged := target.read(MARKER)) is not None:
-        target.write(MARKER + ".orig", damaged)
+    if not previous and target.read(MARKER) is not None:
+        target.keep(MARKER)  # damaged, or it would have been read
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
     text = json.dumps({**marker, "installed_at": stamp}, indent=2) + "\n"
     target.note("wrote_marker", MARKER, f"machine label {marker['machine_label']}")

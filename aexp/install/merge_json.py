@@ -21,7 +21,7 @@ def merge_json(target: Target, name: str, merge: Merge, *, force: bool) -> None:
     """Let `merge` edit the object in a JSON file, and write it when that changed it.
 
     A file that is not a JSON object is left alone. The file as it was is kept as
-    ``<name>.orig`` when `merge` says that it replaced something.
+    ``<name>.orig`` (or ``.orig.1``, …) when `merge` says that it replaced something.
     """
     if not target.is_ours(name):
         return
@@ -38,8 +38,7 @@ def merge_json(target: Target, name: str, merge: Merge, *, force: bool) -> None:
         target.note("preserved_user_modified" if detail else "skipped_identical", name, detail)
         return
     if replaced and present is not None:
-        target.write(name + ".orig", present)
-        target.note("updated", name, f"{replaced}; your version is now {name}.orig")
+        target.note("updated", name, f"{replaced}; your version is now {target.keep(name)}")
     else:
         target.note("merged_json", name)
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"

@@ -4,7 +4,7 @@ import os
 from typing import NamedTuple
 
 from aexp.errors import InstallRefused
-from aexp.files import read_bytes, write_atomic
+from aexp.files import file_mode, read_bytes, write_atomic
 
 
 class InstallAction(NamedTuple):
@@ -99,6 +99,22 @@ class Target:
         assert place is not None, f"{name} was not checked"
         if not self.dry_run:
             write_atomic(place, data)
+
+    def keep(self, name: str) -> str:
+        """Keep what a file holds under a free name beside it; return that name.
+
+        An earlier copy stays, and so does whatever else has the name: a folder, a link.
+        """
+        copy, number = f"{name}.orig", 0
+        while os.path.lexists(os.path.join(self.root, copy)):
+            number += 1
+            copy = f"{name}.orig.{number}"
+        path = os.path.join(self.root, name)
+        data = read_bytes(path)
+        if data is not None and not self.dry_run:
+            # The folder's links were followed for `name` already: this is beside it.
+            write_atomic(os.path.join(self.root, copy), data, mode=file_mode(path))
+        return copy
 
     def write_text(self, name: str, text: str) -> None:
         """Write what `read_text` has returned, edited."""
