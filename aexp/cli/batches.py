@@ -1,12 +1,15 @@
 """``aexp list-batches``, ``show-batch``."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from aexp.cli.options import json_option
 from aexp.cli.output import configuration, note, number, print_json, print_table
 from aexp.model import STATUSES, printable, short
+
+if TYPE_CHECKING:
+    from aexp.runs.batches import MetricSummary
 
 
 @click.command("list-batches")
@@ -47,6 +50,9 @@ def list_batches(experiment: str | None, by: str, as_json: bool) -> None:
     ]
     columns = ("EXP", "HYP", *(printable(key) for key in keys), "RUNS")
     print_table((*columns, *(word.upper() for word in STATUSES)), rows)
+    for key in keys:
+        if not any(key in one.selector for one in found):
+            note(f"no run has the key {printable(key)}")
 
 
 def _shown(selector: dict[str, Any], key: str) -> str:
@@ -121,12 +127,18 @@ def show_batch(
     if found.metrics:
         click.echo()
         rows = [
-            (name, one.n, number(one.mean), _or_none(one.sd), number(one.min), number(one.max))
+            (name, one.n, _mean(one), *map(_or_none, (one.sd, one.min, one.max)))
             for name, one in found.metrics.items()
         ]
         print_table(("METRIC", "N", "MEAN", "SD", "MIN", "MAX"), rows)
     counts = ", ".join(f"{n} {word}" for word, n in found.summary.statuses.items())
     note(f"{found.summary.batch_slug}: {counts}")
+
+
+def _mean(metric: "MetricSummary") -> str | None:
+    if metric.not_finite:
+        return f"{metric.not_finite} of {metric.n} not finite"
+    return _or_none(metric.mean)
 
 
 def _or_none(value: float | None) -> str | None:

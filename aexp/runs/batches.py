@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from aexp.kb.artifacts import find_artifact
 from aexp.ledger.entries import scan_ledger
+from aexp.ledger.points import Undefined, as_number, point
 from aexp.ledger.projection import final_metrics
 from aexp.model import STATUSES, Run, check_experiment_id, section
 from aexp.paths import Repo
@@ -87,13 +89,25 @@ class BatchSummary(NamedTuple):
 
 
 class MetricSummary(NamedTuple):
-    """One final number over the complete runs of a batch; `sd` is the sample's."""
+    """A number over the complete runs of a batch that have it.
+
+    Attributes
+    ----------
+    n : int
+        How many runs.
+    mean, sd, min, max : float or None
+        None where there is none: the `sd`, the sample's, of one run, a sum that is too large,
+        and all of them when a value is not finite.
+    not_finite : int
+        How many of the values are NaN, infinite, or too large for a number.
+    """
 
     n: int
-    mean: float
+    mean: float | None
     sd: float | None
-    min: float
-    max: float
+    min: float | None
+    max: float | None
+    not_finite: int
 
 
 class BatchDetails(NamedTuple):
@@ -223,13 +237,18 @@ def show_batch(
         as text also matches a number that is written the same way.
     repo_root : str or Path, optional
         Default: the repository around the current folder.
+
+    Raises
+    ------
+    ArtifactNotFound
+        If neither a note nor a run knows the experiment.
     """
     chosen = dict(selector or {})
-    found = [
-        one
-        for one in runs_for_experiment(experiment_id, repo_root=repo_root)
-        if has_values(one.sp, chosen)
-    ]
+    repo = _repo(repo_root)
+    every = runs_for_experiment(experiment_id, repo_root=repo)
+    if not every:
+        find_artifact(repo, experiment_id)
+    found = [one for one in every if has_values(one.sp, chosen)]
     summary = _summary(found, tuple(chosen))
     if not found:
         summary = summary._replace(experiment_id=experiment_id, selector=chosen)
@@ -262,16 +281,26 @@ def _metrics(runs: Sequence[RunRecord]) -> dict[str, MetricSummary]:
     values: dict[str, list[float]] = {}
     for one in runs:
         for name, value in one.metrics.items() if one.status == "complete" else ():
-            if isinstance(value, (int, float)) and math.isfinite(value):
-                values.setdefault(name, []).append(float(value))
+            number = as_number(value)
+            if number is not None:
+                values.setdefault(name, []).append(number)
     return {name: _over(found) for name, found in values.items()}
 
 
 def _over(values: list[float]) -> MetricSummary:
-    mean = math.fsum(values) / len(values)
-    squares = math.fsum((value - mean) ** 2 for value in values)
-    sd = math.sqrt(squares / (len(values) - 1)) if len(values) > 1 else None
-    return MetricSummary(len(values), mean, sd, min(values), max(values))
+    not_finite = sum(not math.isfinite(value) for value in values)
+    if not_finite:
+        # No number describes them all, and one over the rest would hide the others.
+        return MetricSummary(len(values), None, None, None, None, not_finite)
+    mean, sd, least, most = (_point(stat, values) for stat in ("mean", "sd", "min", "max"))
+    return MetricSummary(len(values), mean, sd, least, most, 0)
+
+
+def _point(stat: str, values: list[float]) -> float | None:
+    try:
+        return point(stat, values)
+    except Undefined:
+        return None
 
 
 def _order(value: Any) -> tuple[int, float, str]:

@@ -1,46 +1,33 @@
 """The numbers that claims are checked against.
 
-Point statistics come from the standard library, intervals from `scipy.stats` (the extra
+Point statistics are those of `aexp.ledger.points`; intervals come from `scipy.stats` (the extra
 ``stats``), imported when the first interval is asked for. Formulas and sources:
 ``docs/findings.md``.
 """
 
-import math
-import statistics
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+
+from aexp.ledger.points import Undefined, as_number, finite, point
+
+__all__ = [
+    "INSTALL",
+    "Interval",
+    "StatsMissing",
+    "Undefined",
+    "as_number",
+    "difference",
+    "interval",
+    "point",
+]
 
 INSTALL = "pip install 'aexp[stats]'"
 
 Interval = tuple[float, float]
 
 
-class Undefined(Exception):
-    """There is no such number for these values; the text says why."""
-
-
 class StatsMissing(Exception):
     """SciPy, which computes intervals, is not installed."""
-
-
-def point(stat: str, values: Sequence[float]) -> float:
-    """Return one of `aexp.kb.claim.STATISTICS` of finite values.
-
-    Raises
-    ------
-    Undefined
-        If there is none: no values, one value for ``sd``, a sum beyond all numbers.
-    """
-    if stat == "count":
-        return float(len(values))
-    if not values:
-        raise Undefined("there are no values")
-    if stat == "sd" and len(values) < 2:
-        raise Undefined("a standard deviation needs two runs")
-    try:
-        return _finite(_POINT[stat](values))
-    except OverflowError:
-        raise Undefined("the numbers are too large to add") from None
 
 
 def difference(
@@ -57,11 +44,11 @@ def difference(
         below = point("mean", second)
         if below == 0:
             raise Undefined("the second mean is 0")
-        return _finite(point("mean", first) / below)
+        return finite(point("mean", first) / below)
     kind = stat.removesuffix("_diff")
     if is_paired:
         return point(kind, [a - b for a, b in zip(first, second, strict=True)])
-    return _finite(point(kind, first) - point(kind, second))
+    return finite(point(kind, first) - point(kind, second))
 
 
 def interval(
@@ -99,37 +86,4 @@ def interval(
         else:
             test = stats.ttest_ind(first, second, equal_var=False)
         found = test.confidence_interval(confidence_level=level)
-    return _finite(float(found.low)), _finite(float(found.high))
-
-
-def as_number(value: object) -> float | None:
-    """Return a metric of a ledger entry as a number, None when it is none.
-
-    The names that JSON has no number for (``NaN``, ``Infinity``) are numbers here, and true
-    and false are 1 and 0.
-    """
-    if isinstance(value, (int, float)):
-        try:
-            return float(value)
-        except OverflowError:
-            return math.inf if value > 0 else -math.inf
-    return float(value) if value in ("NaN", "Infinity", "-Infinity") else None
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
-
-
-def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise Undefined("the numbers are too large to add")
-    return value
-
-
-_POINT: dict[str, Callable[[Sequence[float]], float]] = {
-    "mean": _mean,
-    "median": statistics.median,
-    "min": min,
-    "max": max,
-    "sd": statistics.stdev,
-}
+    return finite(float(found.low)), finite(float(found.high))

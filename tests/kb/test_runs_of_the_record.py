@@ -192,3 +192,38 @@ def test_a_corrupt_run_costs_itself(research: Any, monkeypatch: pytest.MonkeyPat
     assert [one.job_id for one in found] == [good]
     with pytest.raises(UsageError):
         aexp.runs_for_experiment("../E001")
+
+
+def test_metrics_beyond_all_numbers_are_shown(research: Any) -> None:
+    cases = {
+        "large": [1.5e308, 1.5e308, 1.5e308],
+        "spread": [1.5e308, -1.5e308, 0.0],
+        "huge": [10**400, 1, 2],
+        "nan": [float("nan"), 1.0, 3.0],
+        "word": ["Infinity", 1.0, 3.0],
+        "plain": [1, 2.0, 3],
+    }
+    for number in range(3):
+        metrics = {name: values[number] for name, values in cases.items()}
+        entry(research, str(number) * 32, metrics=metrics)
+    shown = research.json("show-batch", "--experiment", "E001")
+    assert len(shown["runs"]) == 3
+    found = {name: tuple(one.values()) for name, one in shown["metrics"].items()}
+    assert found["large"] == (3, None, 0.0, 1.5e308, 1.5e308, 0)
+    assert found["spread"] == (3, 0.0, 1.5e308, -1.5e308, 1.5e308, 0)
+    for name in ("huge", "nan", "word"):
+        assert found[name] == (3, None, None, None, None, 1)
+    assert found["plain"] == (3, 2.0, 1.0, 1.0, 3.0, 0)
+    text = research.aexp("show-batch", "--experiment", "E001").stdout
+    assert text.count("1 of 3 not finite") == 3
+
+
+def test_an_experiment_and_a_key_that_nobody_knows(research: Any) -> None:
+    lost = research.aexp("show-batch", "--experiment", "E999", rc=1)
+    assert "no experiment E999" in lost.stderr
+    assert "hint:" in lost.stderr
+    research.aexp("show-batch", "--experiment", "E001")  # a note without runs
+    entry(research, "a" * 32, statepoint={"experiment_id": "E777"}, run_link={})
+    assert len(research.json("show-batch", "--experiment", "E777")["runs"]) == 1
+    assert "no run has the key nokey" in research.aexp("list-batches", "--by", "nokey").stderr
+    assert "no run has" not in research.aexp("list-batches", "--by", "experiment_id").stderr
