@@ -216,8 +216,8 @@ CODES: Mapping[str, Code] = {
     ),
     "finding.claim_unchecked": Code(
         "warning",
-        "a claim could not be checked in full: cited runs are not known here (not with "
-        "`--strict-runs=off`), or an interval needs SciPy",
+        "a claim could not be checked in full: cited runs are not known here (whatever "
+        "`--strict-runs` says), or an interval needs SciPy",
         "pull the ledger; `pip install 'aexp[stats]'` for intervals",
     ),
     "finding.incomplete_batch": Code(
