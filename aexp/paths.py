@@ -1,17 +1,24 @@
 """The one place that knows where files lie."""
 
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from aexp.errors import CorruptFile, NotInstalled, RepoNotFound, UsageError
 from aexp.files import read_object
-from aexp.model import JOB_ID, check_machine_label
+from aexp.model import JOB_ID, check_machine_label, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 MARKER = os.path.join(".aexp", "installed.json")
 DEFAULT_STORE = ".runs"
+# Folders of this layout, and of others' tools, that are never a run store nor hold one.
+_NO_STORES = frozenset(
+    {"workflow", "profiles", "templates", "kb", ".aexp", ".claude", ".snakemake", ".github"}
+)
+# Patterns in .gitignore hold the store's path as it is: nothing that means something there.
+_NOT_IN_STORE = re.compile(r"[*?\[\]!#\\]")
 
 
 def hostname() -> str:
@@ -164,9 +171,20 @@ def check_store_path(value: object, where: str) -> str:
             "run: aexp install --run-store .runs",
         )
     normal = os.path.normpath(value)
-    if os.path.isabs(normal) or normal.split(os.sep)[0] in ("..", ".", ".git", ".aexp", "kb"):
+    parts = [part.casefold() for part in normal.split(os.sep)]
+    refused = f"the run store cannot be {value!r}"
+    if _NOT_IN_STORE.search(normal) or not normal.isprintable() or normal != normal.strip():
         raise UsageError(
-            f"the run store cannot be {value!r}",
+            refused, "give one line without any of *?[]!#\\, for instance .runs or data/runs"
+        )
+    if os.path.isabs(normal) or parts[0] in ("..", ".") or ".git" in parts:
+        raise UsageError(
+            refused,
             "choose a folder of its own inside the repository, for instance .runs or data/runs",
+        )
+    if parts[0] in _NO_STORES:
+        raise UsageError(
+            f"{refused}: the folder {printable(normal.split(os.sep)[0])} has another purpose",
+            "choose a folder of its own, for instance .runs or data/runs",
         )
     return normal

@@ -6,11 +6,18 @@ from typing import Any
 
 from aexp.errors import AexpError, InstallRefused, RepoNotFound, UsageError
 from aexp.install.copy import copy_files, make_folders
+from aexp.install.gitignore import NAME as IGNORE_FILE
 from aexp.install.gitignore import merge_gitignore
 from aexp.install.marker import new_marker, read_marker, write_marker
 from aexp.install.merge_json import hooks, merge_json, server
 from aexp.install.merge_markdown import is_same_file, merge_markdown
-from aexp.install.scaffold import ScaffoldFile, agent_block, scaffold_files, slash_commands
+from aexp.install.scaffold import (
+    FOLDERS,
+    ScaffoldFile,
+    agent_block,
+    scaffold_files,
+    slash_commands,
+)
 from aexp.install.target import InstallAction, Target
 from aexp.paths import DEFAULT_STORE, MARKER, check_store_path
 from aexp.runs.initialize import init_run_store
@@ -74,7 +81,8 @@ def install_scaffold(
     RepoNotFound
         If `repo_root` is not a git repository.
     InstallRefused
-        If it is the source of aexp itself, or its store or marker are links to elsewhere.
+        If it is the source of aexp itself, if its store or marker are links to elsewhere, or
+        if a folder is in the way of a file, or a file in the way of a folder.
     UsageError
         If the label or the store's path is unusable, or the store would move.
     """
@@ -82,12 +90,15 @@ def install_scaffold(
     _check_root(root)
     target = Target(root, dry_run=dry_run)
     target.require(MARKER)
+    target.require_free([MARKER])
     previous = read_marker(root, force=force)
     store = _store(target, previous, run_store)
     if agents is None:
         agents = previous.get("agents") is not False
     marker = new_marker(previous, store, machine_label, agents)
-    copy_files(target, scaffold_files(agents=agents), force=force)
+    files = scaffold_files(agents=agents)
+    target.require_free(_names(files, store, agents))
+    copy_files(target, files, force=force)
     make_folders(target)
     if agents:
         _agent_files(target, force)
@@ -113,6 +124,7 @@ def install_slash_commands(
     """
     target = Target(os.path.abspath(folder), dry_run=dry_run)
     files = [ScaffoldFile(name, content, True) for name, content in slash_commands()]
+    target.require_free([file.name for file in files])
     copy_files(target, files, force=force)
     return target.actions
 
@@ -137,6 +149,10 @@ def _check_root(root: str) -> None:
 
 def _store(target: Target, previous: dict[str, Any], wanted: str | None) -> str:
     root, before = target.root, previous.get("run_store_path")
+    if wanted is not None and not wanted.strip():
+        raise UsageError(
+            f"the run store cannot be {wanted!r}", "name a folder, for instance .runs or data/runs"
+        )
     store = check_store_path(wanted or before or DEFAULT_STORE, "--run-store")
     workspace = os.path.join(root, store, "workspace")
     if os.path.exists(workspace) and not os.path.isdir(workspace):
@@ -158,6 +174,14 @@ def _store(target: Target, previous: dict[str, Any], wanted: str | None) -> str:
             f"move it first: git mv {before} {store} (or mv), then call install again",
         )
     return store
+
+
+def _names(files: list[ScaffoldFile], store: str, agents: bool) -> list[str]:
+    """Return every file that an install may write, or look into."""
+    names = [file.name for file in files]
+    names += [os.path.join(folder, ".gitkeep") for folder in FOLDERS]
+    names += [IGNORE_FILE, os.path.join(store, ".signac", "config")]
+    return names + (["AGENTS.md", "CLAUDE.md", MCP_FILE, SETTINGS] if agents else [])
 
 
 def _moves(before: str, store: str) -> bool:

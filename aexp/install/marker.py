@@ -44,7 +44,7 @@ def new_marker(
     UsageError
         If the machine label is not one.
     """
-    wanted = label or previous.get("machine_label") or hostname()
+    wanted = previous.get("machine_label") or hostname() if label is None else label
     marker = {
         **previous,
         "version": __version__,

@@ -1,10 +1,13 @@
 """The folder that is being set up; every file that ``install`` writes goes through it."""
 
 import os
+import shlex
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from aexp.errors import InstallRefused
 from aexp.files import file_mode, read_bytes, write_atomic
+from aexp.model import printable
 
 
 class InstallAction(NamedTuple):
@@ -85,6 +88,31 @@ class Target:
                 f"remove the link, then call install again: rm {name}",
             )
 
+    def require_free(self, names: Iterable[str]) -> None:
+        """Insist, before anything is written, that files can lie at these names.
+
+        Raises
+        ------
+        InstallRefused
+            If there is something else: a folder, a file where a folder must be, a pipe.
+        """
+        for name in names:
+            if self.place(name) is None:
+                continue  # not written at all
+            above = os.path.dirname(name)
+            while True:
+                folder = os.path.join(self.root, above) if above else self.root
+                if os.path.exists(folder) and not os.path.isdir(folder):
+                    raise _in_the_way(above or self.root, "not a folder")
+                if not above:
+                    break
+                above = os.path.dirname(above)
+            path = os.path.join(self.root, name)
+            if os.path.isdir(path):
+                raise _in_the_way(name, "a folder, not a file")
+            if os.path.exists(path) and not os.path.isfile(path):
+                raise _in_the_way(name, "not an ordinary file")
+
     def read(self, name: str) -> bytes | None:
         """Return the content of a file, None when there is none."""
         return read_bytes(os.path.join(self.root, name))
@@ -119,3 +147,10 @@ class Target:
     def write_text(self, name: str, text: str) -> None:
         """Write what `read_text` has returned, edited."""
         self.write(name, text.encode("utf-8", errors="surrogateescape"))
+
+
+def _in_the_way(name: str, what: str) -> InstallRefused:
+    return InstallRefused(
+        f"{printable(name)} is in the way: it is {what}; nothing was written",
+        f"move it away: mv {printable(shlex.quote(name))} {printable(shlex.quote(name + '.mine'))}",
+    )
