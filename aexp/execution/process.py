@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple
 
 from aexp.errors import StoreReadOnly
 from aexp.execution.signals import SignalBox
+from aexp.execution.terminal import Terminal, say
 from aexp.processes import signal_group
 
 TAIL_BYTES = 2048
@@ -54,7 +55,7 @@ class Output:
 
     def __init__(self, log_path: str) -> None:
         self.tail = b""
-        self._terminal: BinaryIO | None = getattr(sys.stdout, "buffer", None)
+        self._terminal = Terminal()
         try:
             os.makedirs(os.path.dirname(log_path), exist_ok=True)
             self._log: BinaryIO | None = open(log_path, "ab", buffering=0)  # noqa: SIM115
@@ -65,23 +66,33 @@ class Output:
             ) from error
 
     def write(self, data: bytes) -> None:
-        """Pass a piece of output on; a reader that has gone does not end the run."""
+        """Pass a piece of output on."""
         self.tail = (self.tail + data)[-TAIL_BYTES:]
         if self._log is not None:
             try:
                 self._log.write(data)
             except OSError as error:
-                sys.stderr.write(f"aexp: the log cannot be written any more: {error.strerror}\n")
+                say(f"the log cannot be written any more: {error.strerror}")
                 self._log = None
-        if self._terminal is not None:
-            try:
-                self._terminal.write(data)
-                self._terminal.flush()
-            except (OSError, ValueError):
-                self._terminal = None
+        self._terminal.write(data)
+
+    def pump(self) -> None:
+        """Pass on what the terminal had no room for."""
+        self._terminal.pump()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the terminal has not taken everything yet."""
+        return self._terminal.is_behind
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the command should wait for the terminal."""
+        return self._terminal.is_full
 
     def close(self) -> None:
         """Close the log."""
+        self._terminal.finish()
         if self._log is not None:
             self._log.close()
 
@@ -178,9 +189,15 @@ class Command:
                     timed_out = late and not unwanted
                     signal_group(self.pid, signal.SIGTERM)
                     kill_at = now + grace_s
-                watch.wait(_soonest(now, deadline if kill_at is None else kill_at, next_beat))
+                pause = now + _POLL_S if output.is_behind else None
+                watch.wait(
+                    _soonest(now, deadline if kill_at is None else kill_at, next_beat, pause)
+                )
                 signals.drain()
-                self._pass_on(output, watch)
+                output.pump()
+                watch.read_output(not output.is_full)
+                if not output.is_full:
+                    self._pass_on(output, watch)
             self._end_leftovers(output, watch)
         self._process.stdout.close()  # type: ignore[union-attr]
         assert self._returncode is not None
@@ -201,32 +218,28 @@ class Command:
         self._wallclock = time.monotonic() - self.began
         return True
 
-    def _pass_on(self, output: Output, watch: "_Watch") -> bool:
-        """Pass on what is there, at most a megabyte at a time; False when there is nothing."""
-        got = False
+    def _pass_on(self, output: Output, watch: "_Watch") -> None:
+        """Pass on what is there, at most a megabyte: more than the pipe holds."""
         for _ in range(16):
             try:
                 data = os.read(self._pipe, _CHUNK)
             except BlockingIOError:
-                return got
+                return
             if not data:
                 watch.forget_output()
-                return got
-            got = True
+                return
             output.write(data)
-        return got
 
     def _end_leftovers(self, output: Output, watch: "_Watch") -> None:
         """End what the command left running in its group: the run is over with its command."""
-        while self._pass_on(output, watch):
-            pass
+        self._pass_on(output, watch)
         if signal_group(self.pid, signal.SIGTERM):
             end = time.monotonic() + _LEFTOVER_GRACE_S
             while signal_group(self.pid, 0) and time.monotonic() < end:
                 time.sleep(0.02)
+                self._pass_on(output, watch)
             signal_group(self.pid, signal.SIGKILL)
-            while self._pass_on(output, watch):
-                pass
+            self._pass_on(output, watch)
 
     def _measured(self) -> dict[str, float]:
         assert self._usage is not None
@@ -251,6 +264,7 @@ class _Watch:
         self._selector.register(pipe, selectors.EVENT_READ)
         self._selector.register(wakeup, selectors.EVENT_READ)
         self._pipe: int | None = pipe
+        self._reads = True
         self._pidfd: int | None = None
         if hasattr(os, "pidfd_open"):
             with contextlib.suppress(OSError):
@@ -267,9 +281,18 @@ class _Watch:
 
     def forget_output(self) -> None:
         """Stop waiting for output: the pipe has been closed."""
-        if self._pipe is not None:
+        self.read_output(False)
+        self._pipe = None
+
+    def read_output(self, wanted: bool) -> None:
+        """Wait for output, or leave it in the pipe, so that the command waits."""
+        if self._pipe is None or wanted == self._reads:
+            return
+        if wanted:
+            self._selector.register(self._pipe, selectors.EVENT_READ)
+        else:
             self._selector.unregister(self._pipe)
-            self._pipe = None
+        self._reads = wanted
 
     def wait(self, seconds: float | None) -> None:
         """Sleep until something happens, or for `seconds`."""

@@ -1,7 +1,5 @@
 """Execute one run: the only code path, whoever calls it."""
 
-import contextlib
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -17,6 +15,7 @@ from aexp.errors import (
 from aexp.execution.attempt import Attempt
 from aexp.execution.plan import plan_command
 from aexp.execution.signals import SignalBox
+from aexp.execution.terminal import say
 from aexp.model import (
     COMPLETE,
     CREATED,
@@ -150,9 +149,7 @@ class _Execution:
 
     def say(self, text: str) -> None:
         """Tell the caller what happens, beside the command's own output."""
-        with contextlib.suppress(OSError, ValueError):  # nobody listens any more: no matter
-            sys.stderr.write(f"aexp: {short(self.job_id)}: {text}\n")
-            sys.stderr.flush()
+        say(f"{short(self.job_id)}: {text}")
 
     def start(self, force: bool) -> int:
         """Bring the run to an end, or say why it cannot be brought there now."""

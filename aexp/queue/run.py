@@ -1,6 +1,5 @@
 """Drive the queue without Snakemake: one run after the other, or one task of an array."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ from aexp import slurm
 from aexp.errors import EXIT_FAILED, EXIT_OK, EXIT_TEMPFAIL, AexpError, UsageError
 from aexp.execution.run import execute_run
 from aexp.execution.signals import SignalBox
+from aexp.execution.terminal import say
 from aexp.model import COMPLETE, short
 from aexp.paths import Repo
 from aexp.queue.arrays import array_id, frozen_list
@@ -70,7 +70,7 @@ def run_queue(
         reconcile(repo)
     ids = [item.run.job_id for item in Queue(repo, adopt=adopt).due(chosen, limit)]
     if not ids:
-        sys.stderr.write(f"aexp: nothing to run: {chosen.none('queued run')}\n")
+        say(f"nothing to run: {chosen.none('queued run')}")
         return []
     with SignalBox() as signals:
         options = _Options(force, dry_run, adopt)
@@ -90,7 +90,7 @@ def _run_all(
     codes: list[int] = []
     later: list[str] = []
     for position, job_id in enumerate(ids, start=1):
-        sys.stderr.write(f"aexp: {short(job_id)}: run {position} of {len(ids)}\n")
+        say(f"{short(job_id)}: run {position} of {len(ids)}")
         code = _guarded(repo, job_id, signals, options, wait=False)
         if signals.ending:
             return [*codes, EXIT_TEMPFAIL]
@@ -138,9 +138,9 @@ def _guarded(
     try:
         return execute_run(repo, job_id, signals, wait=wait, **options._asdict())
     except AexpError as error:
-        sys.stderr.write(f"aexp: {short(job_id)}: {error.message}\n")
+        say(f"{short(job_id)}: {error.message}")
         if error.hint:
-            sys.stderr.write(f"  hint: {error.hint}\n")
+            say(f"  hint: {error.hint}")
         return error.exit_code
 
 
@@ -153,9 +153,9 @@ def _run_index(
     else:
         ids = [item.run.job_id for item in Queue(repo, adopt=options.adopt).due(chosen)]
         if not options.dry_run:
-            sys.stderr.write(
-                "aexp: no array around this task: the index counts what is queued now; "
-                "pass --array-id to freeze the list\n"
+            say(
+                "no array around this task: the index counts what is queued now; "
+                "pass --array-id to freeze the list"
             )
     if not 0 <= index < len(ids):
         raise UsageError(
