@@ -8,6 +8,7 @@ from aexp.kb.claims import claims
 from aexp.validation.cited import Cited
 from aexp.validation.completeness import incomplete_batches
 from aexp.validation.context import Context
+from aexp.validation.guard import guarded
 from aexp.validation.issue import Issue
 from aexp.validation.pins import changed_entries
 from aexp.validation.provenance import dirty_runs, mixed_commits, superseded_runs
@@ -18,14 +19,20 @@ from aexp.validation.sweeps import Sweeps
 def well_formed(context: Context) -> Iterator[Issue]:
     """Report the items of ``claims:`` that are no claims."""
     for finding in context.findings:
-        yield from malformed_in(context, finding)
+        path = context.relative(finding.path)
+        yield from guarded("claims.well_formed", malformed_in(context, finding), path)
 
 
 def evidence(context: Context) -> Iterator[Issue]:
     """Recompute every claim, and report what weakens the runs behind it."""
     sweeps = Sweeps(context.evidence)
     for finding in context.findings:
-        yield from issues_of(context, finding, Cited(finding, context.evidence), sweeps)
+        path = context.relative(finding.path)
+        yield from guarded("claims.evidence", _evidence_of(context, finding, sweeps), path)
+
+
+def _evidence_of(context: Context, finding: Artifact, sweeps: Sweeps) -> Iterator[Issue]:
+    yield from issues_of(context, finding, Cited(finding, context.evidence), sweeps)
 
 
 def malformed_in(context: Context, finding: Artifact) -> Iterator[Issue]:

@@ -13,8 +13,8 @@ from aexp.paths import Repo
 from aexp.runs.earlier import ended_elsewhere
 from aexp.runs.publish import entry_of
 from aexp.runs.store import read_run, run_ids
+from aexp.validation.statistics import as_number
 
-_NAMED_NUMBERS = frozenset({"NaN", "Infinity", "-Infinity"})
 _INDEX_KEYS = frozenset({"experiment_id", "condition"})
 
 
@@ -52,10 +52,9 @@ class Record(NamedTuple):
         """The final numbers; ``NaN`` and the infinities, which JSON has by name, as floats."""
         found: dict[str, float] = {}
         for key, value in section(self.entry, "metrics").items():
-            if isinstance(value, int | float):
-                found[key] = value
-            elif isinstance(value, str) and value in _NAMED_NUMBERS:
-                found[key] = float(value)
+            number = as_number(value)
+            if number is not None:
+                found[key] = number
         return found
 
     @property

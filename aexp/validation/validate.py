@@ -4,12 +4,13 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from aexp.errors import AexpError, UsageError
+from aexp.errors import UsageError
 from aexp.kb.artifacts import KINDS
 from aexp.ledger.runs_index import FOLDER as INDEX_FOLDER
 from aexp.paths import Repo
 from aexp.validation import citations, claims, kb_checks, link_checks, run_checks
 from aexp.validation.context import STRICT_RUNS, Check, Context, StrictRuns
+from aexp.validation.guard import guarded
 from aexp.validation.issue import Issue, ValidateResult
 from aexp.validation.notes import KB
 
@@ -134,7 +135,8 @@ def validate_files(
     found = [
         issue
         for issue in _issues(context, checks)
-        if issue.path in wanted or issue.code == "aexp.validator_unavailable"
+        if issue.path in wanted
+        or (issue.path is None and issue.code == "aexp.validator_unavailable")
     ]
     return ValidateResult([*outside, *found], {"files": len(wanted)})
 
@@ -174,15 +176,7 @@ def _issues(context: Context, checks: Sequence[Check]) -> list[Issue]:
 
 def _carried_out(check: Check, context: Context) -> Iterator[Issue]:
     name = f"{check.__module__.rpartition('.')[2]}.{check.__name__}"
-    try:
-        yield from check(context)
-    except AexpError as error:
-        yield Issue.of("aexp.validator_unavailable", f"{name}: {error.message}", check=name)
-    except Exception as error:
-        if os.environ.get("AEXP_DEBUG"):
-            raise
-        message = f"{name}: this is a defect of aexp: {type(error).__name__}: {error}"
-        yield Issue.of("aexp.validator_unavailable", message, check=name)
+    return guarded(name, check(context))
 
 
 def _order(issue: Issue) -> tuple[str, int]:

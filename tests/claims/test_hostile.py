@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from aexp.kb.claims import MAX_CLAIMS
+from aexp.validation import claims
 from aexp.validation.validate import validate_repo
 
 NAME = "kb/research/findings/F001-wider.md"
@@ -111,6 +112,43 @@ def test_entries_of_the_wrong_shape_cost_themselves(lab: Any, more: dict[str, An
     codes = lab.codes()
     assert "aexp.validator_unavailable" not in codes
     lab.cli("finding", "cite", "F001", "--pin")
+
+
+def test_a_number_beyond_all_floats_costs_no_check(lab: Any) -> None:
+    """JSON has no end of its integers; Python's floats have."""
+    huge = 10**400
+    attempts = [{"attempt": 1, "status": "complete", "metrics": {"accuracy": huge}}, {}]
+    lab.entry(0, 0.9, attempts=attempts)
+    lab.entry(1, huge, "cls")
+    lab.entry(1, 0.9, "cls", commit="other", ended_at="2027-01-01T00:00:00Z")
+    lab.finding("{metric: accuracy, value: 0.5}")
+    text = lab.text.replace("F001", "F002").replace("condition: full", "condition: cls")
+    lab.write(NAME.replace("F001", "F002"), text)
+    codes = lab.codes()
+    assert "aexp.validator_unavailable" not in codes
+    assert codes.count("finding.claim_mismatch") == 2
+    assert "finding.superseded_run" in codes
+
+
+def test_a_defect_costs_one_finding(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.sweep(0.9)
+    lab.finding("{metric: accuracy, value: 0.5}")
+    other = NAME.replace("F001", "F002")
+    lab.write(other, lab.text.replace("F001", "F002").replace("0.5", "0.6"))
+    sound = claims.recompute
+
+    def broken(claim: Any, cited: Any) -> Any:
+        if cited.artifact.artifact_id == "F001":
+            raise OverflowError("too large")
+        return sound(claim, cited)
+
+    monkeypatch.delenv("AEXP_DEBUG", raising=False)
+    monkeypatch.setattr(claims, "recompute", broken)
+    found = [(issue.code, issue.path) for issue in lab.issues()]
+    assert found == [
+        ("aexp.validator_unavailable", NAME),
+        ("finding.claim_mismatch", other),
+    ]
 
 
 def test_state_points_of_every_shape(lab: Any) -> None:
