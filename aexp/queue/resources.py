@@ -36,6 +36,9 @@ NUMBERS = frozenset(
     {"mem_mb", "disk_mb", "runtime", "gpus", "threads", "nodes", "tasks", "cpus_per_task"}
 )
 NAMES = ("threads", *SNAKEMAKE_NAMES)
+# What names in Slurm and its grammar of constraints consist of; nothing that a shell obeys.
+_TEXT = re.compile(r"[A-Za-z0-9_.,:+/@&|()*\[\]][A-Za-z0-9_.,:+/@&|()*\[\]-]*")
+_FREE = "slurm_extra"  # options of sbatch as a person writes them
 _NUMBER = re.compile(r"(\d+)(?:\*(\d+(?:\.\d+)?))?", re.ASCII)
 
 
@@ -91,6 +94,12 @@ def _checked(name: str, value: Any, where: str) -> Any:
         text = str(value)
         if not text or any(c in text for c in "\n\r\0"):
             raise UsageError(f"{where}: {name} is {text!r}", "give one line of text")
+        if name != _FREE and not _TEXT.fullmatch(text):
+            raise UsageError(
+                f"{where}: {name} is {text[:80]!r}",
+                "a name in Slurm: letters, digits and _ - . , : + / @ & | ( ) * [ ], "
+                "without spaces or quotes and not beginning with -",
+            )
         return text
     if isinstance(value, Mapping):
         start, scale = value.get("start"), value.get("scale", 1)
