@@ -13,6 +13,7 @@ from aexp.queue.sweep import parse_assignments
 from aexp.runs.select import RunFilter
 
 MAX_TEXT = 100_000
+_SCRIPTS = (".sh", ".sbatch", ".txt")
 
 RunId = Annotated[
     str,
@@ -86,8 +87,9 @@ def chosen_runs(
 def script_path(repo: Repo, given: str) -> str:
     """Return the absolute path of a script that a tool may write.
 
-    It lies in the repository, in no hidden folder (git's hooks would execute it), and what
-    is there already is a script that aexp has generated.
+    It lies in the repository, in no hidden folder (git's hooks would execute it), its ending
+    is one that no tool picks up by itself (as it would conftest.py or Makefile), and what is
+    there already is a script that aexp has generated.
 
     Raises
     ------
@@ -101,6 +103,8 @@ def script_path(repo: Repo, given: str) -> str:
     below_store = (given + "/").startswith(repo.store + "/")
     if any(part[0] in ".-" for part in parts) or parts[0] == "kb" or below_store:
         raise UsageError(refused, "choose a folder of code: not a hidden one, kb or the run store")
+    if not given.endswith(_SCRIPTS):
+        raise UsageError(refused, f"its name must end in {', '.join(_SCRIPTS)}")
     root = os.path.realpath(repo.root)
     path = os.path.join(root, *parts)
     if os.path.realpath(path) != path:

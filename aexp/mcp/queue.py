@@ -196,8 +196,9 @@ def queue_materialize(
     output_path: Annotated[
         str,
         Field(
-            description="The script, relative to the repository, like scripts/paper.sh. Not in a "
-            "hidden folder; a file that aexp has not generated is not written over.",
+            description="The script, relative to the repository, like scripts/paper.sh; it ends "
+            "in .sh, .sbatch or .txt. Not in a hidden folder; a file that aexp has not generated is "
+            "not written over.",
             min_length=1,
             max_length=500,
         ),

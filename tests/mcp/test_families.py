@@ -133,6 +133,9 @@ def test_a_script_is_written_for_a_person(agent: Any, research: Any) -> None:
     agent.call("queue_materialize", **arguments, runner="slurm", slurm_kwargs={"time": "04:00:00"})
     assert "#SBATCH --time=04:00:00" in (research.root / "scripts" / "paper.sh").read_text()
     assert {research.status(job) for job in jobs} == {"queued"}
+    for name in ("scripts/paper.sbatch", "scripts/paper.txt"):
+        agent.call("queue_materialize", **{**arguments, "output_path": name})
+        assert (research.root / name).is_file()
 
 
 def test_experiments_are_listed_and_shown(agent: Any, research: Any) -> None:

@@ -47,6 +47,8 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("queue_add", {"experiment_id": "E001", "runner_command_override": "touch x"}),
     ("queue_add", {"experiment_id": "E001", "resources": {"slurm_extra": "--wrap=x"}}),
     ("queue_add", {"experiment_id": "E001", "resources": {"mem_mb": "many"}}),
+    ("queue_add", {"experiment_id": "E001", "resources": {"partition": "a --wrap=x"}}),
+    ("queue_add", {"experiment_id": "E001", "resources": "constraint=$(touch made)"}),
     ("queue_add", {"experiment_id": "E001", "timeout": "soon"}),
     ("queue_add", {"experiment_id": "E001", "after": ["../.."]}),
     ("queue_add", {"experiment_id": "E001", "hypothesis_id": "E001"}),
@@ -130,6 +132,12 @@ def test_a_script_is_written_inside_the_repository_only(
         "link/made.sh",
         "dangling.sh",
         "code.py",
+        "conftest.py",
+        "Makefile",
+        "GNUmakefile",
+        "setup.cfg",
+        "scripts/paper",
+        "scripts/paper.sh.py",
         "folder",
         "pipe",
         "Snakefile/x.sh/",
@@ -140,6 +148,7 @@ def test_a_script_is_written_inside_the_repository_only(
         "-",
         "~/x.sh\0",
     ]
+    assert ".sh, .sbatch, .txt" in agent.fail("queue_materialize", output_path="conftest.py")
     for path in refused:
         message = agent.fail("queue_materialize", output_path=path)
         assert message.replace("\n", "").isprintable()
