@@ -2,15 +2,18 @@
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aexp.errors import UsageError
+from aexp.errors import AexpError, UsageError
 from aexp.kb.artifacts import KINDS, Artifact, check_id, find_artifact, load_artifact
 from aexp.kb.create import tested_hypotheses
+from aexp.ledger.entries import load_ledger_entry
 from aexp.ledger.projection import LINK_KEYS
-from aexp.model import Run
+from aexp.model import Run, short
 from aexp.paths import Repo
 from aexp.runs.create import run_link
+from aexp.runs.document import edit_document
 from aexp.runs.jobs import locate
-from aexp.runs.status import change_run
+from aexp.runs.promotion import promote
+from aexp.runs.publish import entry_of, is_superseded
 from aexp.runs.store import read_run
 
 if TYPE_CHECKING:
@@ -72,6 +75,8 @@ def link_run(
         If experiment or hypothesis does not exist.
     UsageError
         If the experiment does not test that hypothesis.
+    AexpError
+        If the run is linked now, but the ledger entry could not be written.
     """
     experiment = load_artifact(repo, check_id(experiment_id, KINDS["E"]))
     link = run_link(
@@ -79,21 +84,41 @@ def link_run(
         hypothesis_id=_hypothesis(repo, experiment, hypothesis_id),
         sub_hypothesis_id=_sub_hypothesis(repo, experiment, sub_hypothesis_id),
     )
-    before: dict[str, Any] = {}
-
-    def edit(run: Run) -> None:
-        before.update(run.link)
-        run.doc["aexp"] = link
-        run.doc.pop("limina", None)  # the old name of the same key
-
     now = read_run(repo, job_id)
-    if now.doc.get("aexp") == link or dry_run:
-        shown = {key: now.link.get(key) for key in LINK_KEYS}
-        return LinkResult(job_id, now.status, shown, link, now.doc.get("aexp") != link)
-    run = change_run(repo, job_id, edit)
-    return LinkResult(
-        job_id, run.status, {key: before.get(key) for key in LINK_KEYS}, link, before != link
-    )
+    before = {key: now.link.get(key) for key in LINK_KEYS}
+    differs = now.doc.get("aexp") != link
+    is_changed = differs or (now.is_terminal and _is_left_behind(repo, now))
+    if dry_run or not is_changed:
+        return LinkResult(job_id, now.status, before, link, is_changed)
+    if differs:
+        with edit_document(repo, job_id) as run:
+            before = {key: run.link.get(key) for key in LINK_KEYS}
+            run.doc["aexp"] = link
+            run.doc.pop("limina", None)  # the old name of the same key
+    # After the document, from which it is made. Killed in between, the next call makes it.
+    now = read_run(repo, job_id)
+    is_promoted = now.is_terminal and _promote(repo, now)
+    return LinkResult(job_id, now.status, before, link, differs or is_promoted)
+
+
+def _is_left_behind(repo: Repo, run: Run) -> bool:
+    """Return whether the ledger does not know an ended run's present link."""
+    entry = load_ledger_entry(repo, run.job_id, quiet=True)  # a corrupt one is replaced
+    own = entry_of(repo, run)
+    if entry is None:
+        return True
+    return entry.get("run_link") != own["run_link"] and not is_superseded(repo, run, entry)
+
+
+def _promote(repo: Repo, run: Run) -> bool:
+    try:
+        return promote(repo, run.job_id)
+    except AexpError as error:
+        raise type(error)(
+            f"run {short(run.job_id)} is linked to {run.experiment_id}, but its ledger entry "
+            f"was not written: {error.message}",
+            f"mend that, then: aexp ledger promote {short(run.job_id)}",
+        ) from error
 
 
 def _hypothesis(repo: Repo, experiment: Artifact, wanted: str | None) -> str | None:

@@ -32,7 +32,7 @@ def publish(repo: Repo, run: Run) -> bool:
     except AexpError as error:
         warnings.warn(
             f"run {short(run.job_id)} is {run.status}, but its ledger entry was not written: "
-            f"{error.message}; mend that, then: aexp ledger backfill",
+            f"{error.message}; mend that, then: aexp ledger promote {short(run.job_id)}",
             LedgerWarning,
             stacklevel=3,
         )

@@ -227,3 +227,26 @@ def test_an_experiment_and_a_key_that_nobody_knows(research: Any) -> None:
     assert len(research.json("show-batch", "--experiment", "E777")["runs"]) == 1
     assert "no run has the key nokey" in research.aexp("list-batches", "--by", "nokey").stderr
     assert "no run has" not in research.aexp("list-batches", "--by", "experiment_id").stderr
+
+
+def test_a_link_that_the_ledger_did_not_get(linked: Any) -> None:
+    job_id = linked.one()
+    linked.aexp("run-queued", job_id)
+    ledger = linked.root / ".aexp" / "ledger"
+    aside = ledger.rename(ledger.with_name("aside"))
+    ledger.write_text("in the way")
+    done = linked.aexp("link", job_id, "--experiment", "E002", rc=1)
+    assert "its ledger entry was not written" in done.stderr
+    assert f"aexp ledger promote {job_id[:8]}" in done.stderr
+    assert linked.doc(job_id)["aexp"]["experiment_id"] == "E002"
+    linked.aexp("link", job_id, "--experiment", "E002", rc=1)
+    ledger.unlink()
+    aside.rename(ledger)
+    assert linked.entry(job_id)["run_link"]["experiment_id"] == "E001"
+    # As after a kill between document and entry: the same call again mends it.
+    assert linked.json("link", job_id, "--experiment", "E002", "--dry-run")["changed"]
+    assert linked.entry(job_id)["run_link"]["experiment_id"] == "E001"
+    assert linked.json("link", job_id, "--experiment", "E002")["changed"]
+    assert linked.entry(job_id)["run_link"] == linked.doc(job_id)["aexp"]
+    assert not linked.json("link", job_id, "--experiment", "E002")["changed"]
+    linked.aexp("ledger", "verify")

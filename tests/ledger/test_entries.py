@@ -258,7 +258,7 @@ def test_a_ledger_that_cannot_be_written_never_fails_the_run(research: Any) -> N
     done = research.aexp("run-queued", job_id)
     assert "warning:" in done.stderr
     assert "ledger entry was not written" in done.stderr
-    assert "aexp ledger backfill" in done.stderr
+    assert f"aexp ledger promote {job_id[:8]}" in done.stderr
     assert research.status(job_id) == "complete"
     assert (research.workspace(job_id) / "terminal.json").exists()
     failed = research.aexp("ledger", "backfill", rc=1)
