@@ -26,6 +26,8 @@ class Line(NamedTuple):
         Without the line break.
     counts : bool
         False in a block of code or a comment.
+    is_open : bool
+        Whether a block of code or a comment goes on behind this line.
     """
 
     start: int
@@ -33,6 +35,7 @@ class Line(NamedTuple):
     next: int
     text: str
     counts: bool
+    is_open: bool
 
     @property
     def heading(self) -> tuple[int, str] | None:
@@ -74,7 +77,7 @@ def lines_of(text: str, start: int = 0) -> Iterator[Line]:
         elif not fence and (in_comment or _COMMENT.match(line)):
             counts = False
             in_comment = "-->" not in line
-        yield Line(position, match.end(1), following, line, counts)
+        yield Line(position, match.end(1), following, line, counts, bool(fence) or in_comment)
         position = following
 
 
