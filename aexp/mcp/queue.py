@@ -197,8 +197,8 @@ def queue_materialize(
         str,
         Field(
             description="The script, relative to the repository, like scripts/paper.sh; it ends "
-            "in .sh, .sbatch or .txt. Not in a hidden folder; a file that aexp has not generated is "
-            "not written over.",
+            "in .sh, .sbatch or .txt. Not in a hidden folder; a file that aexp has not generated "
+            "is not written over.",
             min_length=1,
             max_length=500,
         ),
