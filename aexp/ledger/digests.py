@@ -45,7 +45,12 @@ def batch_digest(entries: Iterable[Mapping[str, Any]]) -> str:
     CorruptFile
         If one of them cannot be written as JSON.
     """
-    lines = sorted(f"{entry.get('job_id')} {entry_digest(entry)}\n" for entry in entries)
+    return digest_of_runs((str(entry.get("job_id")), entry_digest(entry)) for entry in entries)
+
+
+def digest_of_runs(digests: Iterable[tuple[str, str]]) -> str:
+    """Return the digest of a batch from the ids of its runs and the digests of their entries."""
+    lines = sorted(f"{job_id} {digest}\n" for job_id, digest in digests)
     return _sha256("".join(lines).encode("utf-8", "backslashreplace"))
 
 

@@ -242,7 +242,7 @@ def _pinned(citation: Citation, evidence: Evidence) -> Citation:
             "pin it when they have",
         )
     elsewhere = [one for one in records if one.source != "ledger"]
-    digest = digest_of(citation, records)
+    digest = digest_of(citation, evidence)
     if elsewhere or digest is None:
         which = f"run {short(elsewhere[0].job_id)}" if elsewhere else name_of(citation)
         raise StatusError(

@@ -5,7 +5,8 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from aexp.errors import AexpError, RunNotFound
+from aexp.errors import AexpError, CorruptFile, RunNotFound
+from aexp.ledger.digests import digest_of_runs, entry_digest
 from aexp.ledger.entries import scan_ledger
 from aexp.ledger.runs_index import IndexEntry, scan_indexes
 from aexp.model import Run, section
@@ -118,6 +119,8 @@ class Evidence:
         self._by_experiment: dict[str, dict[str, Record]] | None = None
         self._values: dict[tuple[str, str], _Values] = {}
         self._batches: dict[tuple[str, str], list[Record]] = {}
+        self._entry_digests: dict[str, str | None] = {}
+        self._batch_digests: dict[tuple[str, str], str | None] = {}
 
     @classmethod
     def read(cls, repo: Repo) -> "Evidence":
@@ -176,7 +179,7 @@ class Evidence:
         A value given as text also matches a number that is written the same way. A run known
         from an index only is found by ``condition`` alone (see `undecided`).
         """
-        key = (experiment_id, json.dumps(selector, sort_keys=True, default=str))
+        key = _batch_key(experiment_id, selector)
         found = self._batches.get(key)
         if found is None:
             found = self._batches[key] = self._select(experiment_id, selector)
@@ -191,6 +194,31 @@ class Evidence:
             return []
         known = {key: value for key, value in selector.items() if key in _INDEX_KEYS}
         return [item for item in self.batch(experiment_id, known) if item.source == "index"]
+
+    def entry_digest(self, job_id: str) -> str | None:
+        """Return the digest of a ledger entry, None when there is none; worked out once."""
+        if job_id not in self._entry_digests:
+            record = self.ledger.get(job_id)
+            try:
+                digest = None if record is None else entry_digest(record.entry)
+            except CorruptFile:
+                digest = None
+            self._entry_digests[job_id] = digest
+        return self._entry_digests[job_id]
+
+    def batch_digest(self, experiment_id: str, selector: Mapping[str, Any]) -> str | None:
+        """Return the digest of a batch's ledger entries, None when there is none.
+
+        Worked out once, however many findings pin the batch.
+        """
+        key = _batch_key(experiment_id, selector)
+        if key not in self._batch_digests:
+            records = self.batch(experiment_id, selector)
+            ids = [record.job_id for record in records if record.source == "ledger"]
+            digests = [(job_id, digest) for job_id in ids if (digest := self.entry_digest(job_id))]
+            is_whole = bool(ids) and len(digests) == len(ids)
+            self._batch_digests[key] = digest_of_runs(digests) if is_whole else None
+        return self._batch_digests[key]
 
     def _experiment(self, experiment_id: str) -> dict[str, Record]:
         if self._by_experiment is None:
@@ -214,6 +242,10 @@ class Evidence:
             sets.append(values.matching(wanted))
         sets.sort(key=len)
         return [runs[job_id] for job_id in sorted(sets[0].intersection(*sets[1:]))]
+
+
+def _batch_key(experiment_id: str, selector: Mapping[str, Any]) -> tuple[str, str]:
+    return experiment_id, json.dumps(selector, sort_keys=True, default=str)
 
 
 class _Values:

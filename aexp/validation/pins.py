@@ -1,13 +1,11 @@
 """Whether the entries that a citation pins are still those that were cited."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from aexp.errors import CorruptFile
 from aexp.kb.findings import JobCitation
-from aexp.ledger.digests import batch_digest, entry_digest
 from aexp.model import short
 from aexp.validation.cited import Citation, Cited
-from aexp.validation.evidence import Record
+from aexp.validation.evidence import Evidence
 from aexp.validation.issue import Issue
 
 
@@ -16,7 +14,7 @@ def changed_entries(cited: Cited, path: str) -> Iterator[Issue]:
     for citation, records in cited.citations:
         if citation.digest is None or not records:
             continue  # what cannot be resolved is reported as that
-        found = digest_of(citation, records)
+        found = digest_of(citation, cited.evidence)
         if found != citation.digest:
             yield Issue.of(
                 "finding.entry_changed",
@@ -29,21 +27,15 @@ def changed_entries(cited: Cited, path: str) -> Iterator[Issue]:
             )
 
 
-def digest_of(citation: Citation, records: Iterable[Record]) -> str | None:
+def digest_of(citation: Citation, evidence: Evidence) -> str | None:
     """Return the digest of the ledger entries behind a citation, None when there is none.
 
     Only the ledger counts, and not what this machine's store would add to it: the digest is
     the same in every clone.
     """
-    entries = [record.entry for record in records if record.source == "ledger"]
-    if not entries:
-        return None
-    try:
-        if isinstance(citation, JobCitation):
-            return entry_digest(entries[0])
-        return batch_digest(entries)
-    except CorruptFile:
-        return None
+    if isinstance(citation, JobCitation):
+        return evidence.entry_digest(citation.job_id)
+    return evidence.batch_digest(citation.experiment_id, citation.selector)
 
 
 def name_of(citation: Citation) -> str:

@@ -148,7 +148,7 @@ def _pinned(cited: Cited) -> set[str]:
     return {
         record.job_id
         for citation, records in cited.citations
-        if citation.digest is not None and citation.digest == digest_of(citation, records)
+        if citation.digest is not None and citation.digest == digest_of(citation, cited.evidence)
         for record in records
     }
 

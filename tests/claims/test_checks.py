@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from aexp.ledger.digests import batch_digest, entry_digest
+from aexp.validation import evidence
 from aexp.validation.codes import CODES
 from aexp.validation.issue import Issue
 
@@ -366,3 +367,24 @@ def test_every_code_of_claims_is_in_the_table() -> None:
         "finding.entry_changed": "error",
     }
     assert {code: CODES[code].severity for code in wanted} == wanted
+
+
+def test_an_entry_is_digested_once_however_often_it_is_pinned(
+    lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = lab.sweep(0.9, 0.9, 0.9)
+    batch = FULL[:-1] + f", digest: 'sha256:{'0' * 64}'}}"
+    job = f"{{type: job, id: '{ids[0]}', digest: 'sha256:{'0' * 64}'}}"
+    lab.finding(cites=(batch, job, batch.replace("full", "'full'")))
+    for number in range(2, 6):
+        name = f"kb/research/findings/F{number:03}-wider.md"
+        lab.write(name, lab.text.replace("F001", f"F{number:03}"))
+    sound, digested = evidence.entry_digest, []
+
+    def counted(entry: Any) -> str:
+        digested.append(entry["job_id"])
+        return sound(entry)
+
+    monkeypatch.setattr(evidence, "entry_digest", counted)
+    assert lab.codes().count("finding.entry_changed") == 15
+    assert sorted(digested) == sorted(ids)
