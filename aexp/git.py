@@ -9,9 +9,22 @@ from aexp.errors import GitError
 from aexp.paths import Repo
 
 _TIMEOUT_S = 60.0
+_GRACE_S = 10.0
+# Ended half-way, these leave half a tree behind; with many files they may well take minutes.
+_WRITING = frozenset({"add", "commit", "merge", "reset", "update-index"})
+# A person's hooks may move files of the working tree aside while runs execute.
+_WITH_HOOKS = ("push",)
+_WITH_VALUE = ("-c", "-C")
+_FAULT = ("fatal: ", "error: ")
+# After it comes only advice; what ssh or the other side has said stands before it.
+_NO_ACCESS = "Could not read from remote repository"
 _OF_A_CALLER = frozenset(
     {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_NAMESPACE"}
 )
+
+
+class GitTimeout(GitError):
+    """Git did not answer in time."""
 
 
 class CodeState(NamedTuple):
@@ -59,8 +72,12 @@ class GitResult(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """The last words of standard error."""
-        return self.error.splitlines()[-1] if self.error else f"exit code {self.code}"
+        """The line of standard error that says what is wrong."""
+        lines = [line.strip() for line in self.error.splitlines() if line.strip()]
+        for number, line in enumerate(lines):
+            if line.startswith(_FAULT):
+                return lines[number - 1] if number and _NO_ACCESS in line else line
+        return lines[-1] if lines else f"exit code {self.code}"
 
     @property
     def names(self) -> list[str]:
@@ -73,9 +90,11 @@ def run_git(
     *arguments: str,
     data: bytes = b"",
     index: str | None = None,
-    timeout_s: float = _TIMEOUT_S,
+    timeout_s: float | None = None,
 ) -> GitResult:
     """Run a git command in the repository and return what it answered, whatever that is.
+
+    No hook of the repository runs, but for ``pre-push``.
 
     Parameters
     ----------
@@ -87,16 +106,24 @@ def run_git(
         Its standard input.
     index : str, optional
         A file to use in place of the repository's index.
-    timeout_s : float, default 60
-        How long to wait.
+    timeout_s : float, optional
+        How long to wait; default a minute, and for commands that write the working tree or
+        the index as long as they take.
 
     Raises
     ------
     GitError
-        If git is missing or does not answer in time.
+        If git is missing.
+    GitTimeout
+        If it does not answer in time. It was asked to end, and has tidied up.
     """
     root = repo if isinstance(repo, str) else repo.root
+    verb = _verb(arguments)
+    if timeout_s is None and verb not in _WRITING:
+        timeout_s = _TIMEOUT_S
     command = ["git", "-C", root, "--no-optional-locks", *arguments]
+    if verb not in _WITH_HOOKS:
+        command[3:3] = ["-c", "core.hooksPath=/dev/null"]
     # Called from a git hook, these would point to the hook's index or to another repository.
     environment = {k: v for k, v in os.environ.items() if k not in _OF_A_CALLER}
     environment["LC_ALL"] = "C"
@@ -109,25 +136,43 @@ def run_git(
         with _memory() as given, _memory() as out, _memory() as err:
             given.write(data)
             given.seek(0)
-            done = subprocess.run(
-                command,
-                env=environment,
-                stdin=given,
-                stdout=out,
-                stderr=err,
-                timeout=timeout_s,
-                check=False,
+            process = subprocess.Popen(
+                command, env=environment, stdin=given, stdout=out, stderr=err
             )
+            code = _wait(process, timeout_s)
             out.seek(0)
             err.seek(0)
             error = err.read().decode(errors="replace").strip()
-            return GitResult(done.returncode, out.read(), error)
+            return GitResult(code, out.read(), error)
     except FileNotFoundError:
         raise GitError("git is not installed", "install git") from None
     except subprocess.TimeoutExpired:
-        raise GitError(
-            f"git {arguments[0]} took longer than {timeout_s:.0f} s", "try again"
-        ) from None
+        raise GitTimeout(f"git {verb} took longer than {timeout_s:.0f} s", "try again") from None
+
+
+def _verb(arguments: tuple[str, ...]) -> str:
+    """Return git's subcommand, which stands behind git's own options."""
+    rest = iter(arguments)
+    for word in rest:
+        if word in _WITH_VALUE:
+            next(rest, None)
+        elif not word.startswith("-"):
+            return word
+    return ""
+
+
+def _wait(process: "subprocess.Popen[bytes]", timeout_s: float | None) -> int:
+    try:
+        return process.wait(timeout_s)
+    except BaseException:
+        # Not killed: git takes its locks and half-written files away when it is asked to end.
+        process.terminate()
+        try:
+            process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        raise
 
 
 def _memory() -> IO[bytes]:
@@ -144,7 +189,7 @@ def _git(repo: Repo, *arguments: str) -> str:
         ) from None
     if done.code != 0:
         raise GitError(
-            f"git {arguments[0]} failed: {done.reason}",
+            f"git {_verb(arguments)} failed: {done.reason}",
             "mend the repository, or pass --no-commit to queue without a code version",
         )
     return done.output.decode(errors="surrogateescape")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from aexp.errors import GitError, UsageError
 from aexp.git import GitResult, run_git
 from aexp.ledger.entries import load_ledger_entry
-from aexp.model import JOB_ID
+from aexp.model import JOB_ID, printable
 from aexp.paths import Repo
 
 LEDGER = ".aexp/ledger"
@@ -64,9 +64,12 @@ def check_ready(repo: Repo) -> None:
         )
     probe = f"{LEDGER}/{'0' * 32}.json"
     if run_git(repo, "check-ignore", "--quiet", "--no-index", probe).code == 0:
+        said = run_git(repo, "check-ignore", "--verbose", "--no-index", probe).text
+        where, _, rest = said.partition(":")
+        line, _, rule = rest.partition("\t")[0].partition(":")
         raise UsageError(
-            "a rule of .gitignore hides .aexp/ledger/ from git",
-            "remove the rule (a line .aexp/ outside of aexp's block), then: aexp install",
+            f"the rule {printable(rule)!r} hides .aexp/ledger/ from git",
+            f"remove it: line {line} of {printable(where)}; then: aexp install",
         )
 
 
@@ -108,19 +111,36 @@ def commit(repo: Repo, files: list[str], message: str) -> None:
     Raises
     ------
     GitError
-        If git refuses; then nothing is left staged.
+        If git refuses; then the index is what it was.
     """
     if not files:
         return
     names = "\0".join(files).encode(errors="surrogateescape")
-    added = _patiently(repo, names, "add", *_FROM_INPUT)
-    if added.code != 0:
-        raise _failed("add", added)
-    words = ("commit", "--quiet", "--only", "--no-verify", "--message", message, *_FROM_INPUT)
-    done = _patiently(repo, names, *words)
-    if done.code != 0:
-        _patiently(repo, names, "reset", "--quiet", *_FROM_INPUT)
-        raise _failed("commit", done)
+    before = run_git(repo, "rev-parse", "--verify", "HEAD").text
+    staged = run_git(repo, "ls-files", "--stage", "-z", "--full-name", "--", *SHARED)
+    try:
+        added = _patiently(repo, names, "add", *_FROM_INPUT)
+        if added.code != 0:
+            raise _failed("add", added)
+        words = ("commit", "--quiet", "--only", "--no-verify", "--message", message, *_FROM_INPUT)
+        done = _patiently(repo, names, *words)
+        if done.code != 0:
+            raise _failed("commit", done)
+    except BaseException:
+        # Interrupted after the commit was made, there is nothing to put back.
+        if run_git(repo, "rev-parse", "--verify", "HEAD").text == before:
+            _unstage(repo, files, staged.names, len(before))
+        raise
+
+
+def _unstage(repo: Repo, files: list[str], staged: list[str], width: int) -> None:
+    """Make the index say of these files what it said before."""
+    prefix = run_git(repo, "rev-parse", "--show-prefix").text
+    wanted = {prefix + name for name in files}
+    lines = [f"0 {'0' * width}\t{name}" for name in sorted(wanted)]
+    lines += [line for line in staged if line.partition("\t")[2] in wanted]
+    data = "".join(line + "\0" for line in lines).encode(errors="surrogateescape")
+    _patiently(repo, data, "update-index", "-z", "--index-info")
 
 
 def _patiently(repo: Repo, names: bytes, *words: str) -> GitResult:

@@ -57,14 +57,15 @@ def merge_in(repo: Repo, theirs: str, message: str) -> None:
         return
     merged = theirs if is_ancestor(repo, ours, theirs) else _merge(repo, ours, theirs, message)
     # autoStash would put a person's changes aside and might not get them back.
-    words = ("-c", "merge.autoStash=false", "merge", "--ff-only", "--quiet", merged)
-    done = run_git(repo, *words)
+    words = ("-c", "merge.autoStash=false", "merge", "--ff-only", "--quiet")
+    # Of itself git overwrites ignored files without a word; they may be all there is of them.
+    done = run_git(repo, *words, "--no-overwrite-ignore", merged)
     if done.code != 0:
         names = [line.strip() for line in done.error.splitlines() if line.startswith("\t")]
         raise MergeConflict(
             f"what was fetched cannot be taken in: {', '.join(names[:5]) or done.reason}",
-            "these files have changes that are not committed: commit them or put them aside, "
-            "then call sync again"
+            "what these files hold here is not in git: commit it, or put them aside, then call "
+            "sync again (git check-ignore --verbose FILE tells why git status is silent on one)"
             if names
             else "mend that, then call sync again",
         )
@@ -91,7 +92,8 @@ def _merge(repo: Repo, ours: str, theirs: str, message: str) -> str:
         listing = ("ls-files", "--unmerged", "-z", "--full-name", "--", ":/")
         both = _by_file(_must(run_git(repo, *listing, index=index)).names)
         lines = b"".join(_index_lines(_settle(repo, both, folder), len(ours)))
-        _must(run_git(repo, "update-index", "-z", "--index-info", data=lines, index=index))
+        words = ("update-index", "-z", "--index-info")
+        _must(run_git(repo, *words, data=lines, index=index))
         tree = _must(run_git(repo, "write-tree", index=index)).text
     signed = run_git(repo, "config", "--type=bool", "commit.gpgSign").text == "true"
     how = ["-S"] if signed else []

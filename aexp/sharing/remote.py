@@ -1,14 +1,35 @@
 """The other side of a sync: which remote and branch, what it has, giving it ours."""
 
+import re
 from typing import NamedTuple
 
 from aexp.errors import GitError, RemoteUnreachable, UsageError
-from aexp.git import run_git
+from aexp.git import GitResult, GitTimeout, run_git
 from aexp.paths import Repo
 
 _NETWORK_TIMEOUT_S = 300.0
 _NO_SUCH_BRANCH = 2  # of ls-remote --exit-code
-_AGAIN = ("[rejected]", "lock", "failed to update ref", "reference already exists")
+_TO_PUSH = "error: failed to push some refs"
+# Somebody else was faster, or is at work there just now.
+_AGAIN = re.compile(
+    r"^\[rejected\] \((fetch first|non-fast-forward)\)"
+    r"|\((failed to update ref|failed to lock|reference already exists"
+    r"|incorrect old value provided|cannot lock ref .*)\)$"
+)
+# A branch a, where a/b is wanted: that does not pass.
+_IN_THE_WAY = re.compile(r"cannot lock ref '.*?: ('.*?' exists; cannot create .*)")
+_CUT_OFF = re.compile(r"hung up|unexpected disconnect|early EOF|\[remote failure\]")
+# No network says none of these; a wrong address, or a wrong key, does.
+_PERMANENT = re.compile(
+    r"does not appear to be a git repository|[Rr]epository .*not found|not found$"
+    r"|[Pp]ermission denied|[Aa]uthentication failed|could not read Username"
+    r"|Host key verification failed|returned error: 40[134]|Unable to find remote helper"
+    r"|protocol .* (is )?not (allowed|supported)|dubious ownership|access denied",
+)
+_LATER = (
+    "nothing is lost; run the same command again when the network is back, or carry the "
+    "entries as a file: aexp ledger bundle"
+)
 
 
 class Remote(NamedTuple):
@@ -93,14 +114,15 @@ def tip(repo: Repo, remote: Remote) -> str | None:
         If the remote does not answer.
     """
     ref = f"refs/heads/{remote.branch}"
-    asked = run_git(
-        repo, "ls-remote", "--exit-code", remote.name, ref, timeout_s=_NETWORK_TIMEOUT_S
-    )
-    if asked.code == _NO_SUCH_BRANCH:
-        return None
-    if asked.code != 0:
-        raise unreachable(remote, asked.reason)
-    return asked.text.split()[0]
+    asked = _ask(repo, remote, "ls-remote", "--exit-code", remote.name, ref)
+    if asked.code not in (0, _NO_SUCH_BRANCH):
+        raise unreachable(remote, asked)
+    # git matches the end of names: refs/mirror/refs/heads/main is listed for main, too.
+    for line in asked.text.splitlines():
+        commit, _, name = line.partition("\t")
+        if name == ref:
+            return commit
+    return None
 
 
 def fetch(repo: Repo, remote: Remote) -> str:
@@ -112,11 +134,15 @@ def fetch(repo: Repo, remote: Remote) -> str:
         If the remote does not answer.
     """
     refspec = f"+refs/heads/{remote.branch}:{remote.tracking}"
-    done = run_git(
-        repo, "fetch", "--quiet", "--no-tags", remote.name, refspec, timeout_s=_NETWORK_TIMEOUT_S
-    )
+    done = _ask(repo, remote, "fetch", "--quiet", "--no-tags", remote.name, refspec)
+    in_the_way = _IN_THE_WAY.search(done.error)
+    if in_the_way is not None:
+        raise GitError(
+            f"what {remote.name} has cannot be recorded here: {in_the_way[1]}",
+            f"remove what the remote no longer has: git remote prune {remote.name}",
+        )
     if done.code != 0:
-        raise unreachable(remote, done.reason)
+        raise unreachable(remote, done)
     return run_git(repo, "rev-parse", "--verify", remote.tracking).text
 
 
@@ -126,34 +152,53 @@ def push(repo: Repo, remote: Remote) -> str | None:
     Raises
     ------
     GitError
-        If the remote refuses for a reason that does not pass: a rule of its own.
+        If the remote refuses for a reason that does not pass, a rule of its own; or a
+        pre-push hook of this clone does.
     RemoteUnreachable
         If it does not answer.
     """
-    done = run_git(
-        repo,
-        *("push", "--porcelain", remote.name, f"HEAD:refs/heads/{remote.branch}"),
-        timeout_s=_NETWORK_TIMEOUT_S,
-    )
+    words = ("push", "--porcelain", remote.name, f"HEAD:refs/heads/{remote.branch}")
+    done = _ask(repo, remote, *words)
     if done.code == 0:
         return None
     refused = [line for line in done.text.splitlines() if line.startswith("!")]
+    if _CUT_OFF.search(f"{done.text}\n{done.error}") or (not refused and done.code != 1):
+        raise unreachable(remote, done)
     if not refused:
-        raise unreachable(remote, done.reason)
+        # The connection stood; so it was this clone's own hook, or something else of its own.
+        said = [line for line in done.error.splitlines() if not line.startswith(_TO_PUSH)]
+        raise GitError(
+            f"git push failed here: {' / '.join(said[-3:]) or done.reason}",
+            "mend that (a pre-push hook of this clone?), then call sync again; your entries "
+            "are committed",
+        )
     reason = refused[0].split("\t")[-1]
-    if any(word in reason for word in _AGAIN):
+    in_the_way = _IN_THE_WAY.search(done.error)
+    if in_the_way is None and _AGAIN.search(reason):
         return reason
     raise GitError(
-        f"{remote.name} refuses the push: {reason}",
+        f"{remote.name} refuses the push: {in_the_way[1].strip() if in_the_way else reason}",
         f"push to a branch that you may write: aexp ledger sync --branch NAME "
         f"(your entries are committed here, on {current_branch(repo)})",
     )
 
 
-def unreachable(remote: Remote, reason: str) -> RemoteUnreachable:
-    """Return the error for a remote that does not answer."""
-    return RemoteUnreachable(
-        f"{remote.name} cannot be reached: {reason}",
-        "nothing is lost; run the same command again when the network is back, or carry the "
-        "entries as a file: aexp ledger bundle",
-    )
+def _ask(repo: Repo, remote: Remote, *words: str) -> GitResult:
+    try:
+        return run_git(repo, *words, timeout_s=_NETWORK_TIMEOUT_S)
+    except GitTimeout as error:
+        raise RemoteUnreachable(
+            f"{remote.name} cannot be reached: {error.message}", _LATER
+        ) from None
+
+
+def unreachable(remote: Remote, done: GitResult) -> RemoteUnreachable:
+    """Return the error for a remote that does not answer, or lets nobody in."""
+    message = f"{remote.name} cannot be reached: {done.reason}"
+    if _PERMANENT.search(done.error):
+        return RemoteUnreachable(
+            message,
+            f"check its address (git remote get-url {remote.name}) and your key or password; "
+            "nothing is lost: then run the same command again",
+        )
+    return RemoteUnreachable(message, _LATER)

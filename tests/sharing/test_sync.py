@@ -271,12 +271,12 @@ def test_a_conflict_elsewhere_changes_nothing(clones: Any, commit: Any, kind: st
     assert sync(laptop)["received"] == [job_id]
 
 
-@pytest.mark.parametrize("how", ["changed", "staged", "untracked"])
+@pytest.mark.parametrize("how", ["changed", "staged", "untracked", "ignored"])
 def test_uncommitted_work_in_the_way_is_never_overwritten(
     clones: Any, commit: Any, how: str
 ) -> None:
     laptop, cluster = clones.laptop, clones.cluster
-    if how != "untracked":
+    if how in ("changed", "staged"):
         (laptop.root / "notes.md").write_text("first\n")
         commit(laptop)
         sync(cluster)
@@ -285,6 +285,8 @@ def test_uncommitted_work_in_the_way_is_never_overwritten(
     (cluster.root / "notes.md").write_text("precious\n")
     if how == "staged":
         cluster.git("add", "notes.md")
+    if how == "ignored":
+        (cluster.root / ".git" / "info" / "exclude").write_text("notes.md\n")
     before = state(cluster)
     done = cluster.aexp("ledger", "sync", rc=1)
     assert "notes.md" in done.stderr
