@@ -2,7 +2,7 @@
 
 import re
 
-from aexp.install.block import outside_block, replace_block
+from aexp.install.block import find_block, outside_block, replace_block
 from aexp.install.target import Target
 
 NAME = ".gitignore"
@@ -10,6 +10,11 @@ BEGIN = "# agentic-experiments:begin"
 END = "# agentic-experiments:end"
 
 _LEGACY = re.compile(r"^[ \t]*/?\.aexp/?[ \t]*(#.*)?\r?$", re.MULTILINE)
+# Lines that hide what lies in ``.aexp/``, too: the first kind anywhere, the second where
+# nothing after it says that the ledger is not meant.
+_ALL = re.compile(r"^[ \t]*(?:/?\.aexp/\*\*/?|(?:/|\*\*/)*\.aexp/?)[ \t]*\r?$")
+_DIRECT = re.compile(r"^[ \t]*/?\.aexp/\*/?[ \t]*\r?$")
+_EXCEPT = re.compile(r"^[ \t]*!/?\.aexp/(?:ledger/?|\*|\*\*/?)[ \t]*\r?$")
 # Lines of the block that other tools of this layout write, too: the same strings.
 _SHARED = (
     "# aexp per-install / per-machine state — kept gitignored",
@@ -56,6 +61,21 @@ def has_legacy_rule(text: str) -> bool:
     return _LEGACY.search(outside_block(text, BEGIN, END)) is not None
 
 
+def hiding_line(text: str) -> str | None:
+    """Return the line outside our block that hides the ledger, None when there is none."""
+    found = find_block(text, BEGIN, END)
+    for line in outside_block(text, BEGIN, END).split("\n"):
+        if _ALL.match(line) or _LEGACY.match(line):
+            return line.strip()
+    hides = None
+    for line in text[found[1] if found else 0 :].split("\n"):
+        if _DIRECT.match(line):
+            hides = line.strip()
+        elif _EXCEPT.match(line):
+            hides = None
+    return hides
+
+
 def merge_gitignore(target: Target, store: str) -> None:
     """Write the block; warn of a rule that hides the ledger all the same."""
     if not target.is_ours(NAME):
@@ -67,9 +87,10 @@ def merge_gitignore(target: Target, store: str) -> None:
     else:
         target.note("merged_gitignore", NAME)
         target.write_text(NAME, new)
-    if has_legacy_rule(text):
+    line = hiding_line(new)
+    if line is not None:
         target.note(
             "gitignore_migration_warning",
             NAME,
-            "the line .aexp/ outside our block hides the ledger from git; remove it",
+            f"the line {line} outside our block hides the ledger from git; remove it",
         )

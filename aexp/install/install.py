@@ -11,6 +11,7 @@ from aexp.install.gitignore import merge_gitignore
 from aexp.install.marker import new_marker, read_marker, write_marker
 from aexp.install.merge_json import hooks, merge_json, server
 from aexp.install.merge_markdown import is_same_file, merge_markdown
+from aexp.install.old_store import remove_old_store
 from aexp.install.scaffold import (
     FOLDERS,
     ScaffoldFile,
@@ -105,6 +106,7 @@ def install_scaffold(
     merge_gitignore(target, store)
     _init_store(target, store)
     write_marker(target, previous, marker)
+    remove_old_store(target, previous, store)
     return target.actions
 
 

@@ -17,7 +17,8 @@ class InstallAction(NamedTuple):
     ----------
     kind : str
         ``copied``, ``updated``, ``merged_json``, ``merged_block``, ``merged_gitignore``,
-        ``initialized_runs``, ``wrote_marker``; ``skipped_identical``, ``unchanged``;
+        ``initialized_runs``, ``removed_runs``, ``wrote_marker``; ``skipped_identical``,
+        ``unchanged``;
         ``preserved_user_modified``, ``skipped_conflict``, ``skipped_symlink``,
         ``gitignore_migration_warning``.
     path : str

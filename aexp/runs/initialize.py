@@ -6,6 +6,8 @@ from pathlib import Path
 from aexp.files import write_atomic
 from aexp.paths import Repo, check_store_path
 
+CONFIG = b"schema_version = 2\n"
+
 
 def init_run_store(repo_root: str | Path, path: str = ".runs") -> str:
     """Make an empty run store unless there is one; return its absolute path.
@@ -24,7 +26,7 @@ def init_run_store(repo_root: str | Path, path: str = ".runs") -> str:
     config = os.path.join(folder, ".signac", "config")
     os.makedirs(os.path.join(folder, "workspace"), exist_ok=True)
     if not os.path.exists(config):
-        write_atomic(config, b"schema_version = 2\n")
+        write_atomic(config, CONFIG)
     return folder
 
 

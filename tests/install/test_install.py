@@ -106,6 +106,34 @@ def test_a_second_install_honours_its_flags(bare: Any) -> None:
     assert (bare.root / ".gitignore").read_text().count("agentic-experiments:begin") == 1
 
 
+def test_an_unused_store_is_removed_when_another_takes_its_place(bare: Any) -> None:
+    bare.aexp("install")
+    shown = bare.json("install", "--run-store", "rr", "--dry-run")
+    assert (bare.root / ".runs" / "workspace").is_dir()
+    done = bare.json("install", "--run-store", "rr")
+    assert kinds(done) == kinds(shown)
+    assert kinds(done)[".runs"] == "removed_runs"
+    assert not (bare.root / ".runs").exists()
+    assert (bare.root / "rr" / ".signac" / "config").is_file()
+    assert "already installed" in bare.aexp("install").stdout
+
+
+@pytest.mark.parametrize("name", ["mine", ".signac/mine", ".signac/config"])
+def test_an_old_store_with_something_in_it_stays(bare: Any, name: str) -> None:
+    bare.aexp("install")
+    (bare.root / ".runs" / name).write_text("schema_version = 2\nmine = 1\n")
+    bare.aexp("install", "--run-store", "rr")
+    assert (bare.root / ".runs" / name).read_text().endswith("mine = 1\n")
+    assert (bare.root / ".runs" / "workspace").is_dir()
+
+
+def test_a_new_store_inside_the_old_one(bare: Any) -> None:
+    bare.aexp("install")
+    bare.aexp("install", "--run-store", ".runs/new")
+    assert (bare.root / ".runs" / "new" / "workspace").is_dir()
+    bare.aexp("queue", "list")
+
+
 def test_unknown_marker_fields_of_other_tools_are_kept(bare: Any) -> None:
     bare.aexp("install")
     path = bare.root / ".aexp" / "installed.json"
@@ -171,6 +199,38 @@ def test_the_legacy_ignore_rule_is_warned_about(bare: Any) -> None:
     assert "gitignore_migration_warning" in done.stdout
     assert "remove it" in done.stdout
     assert (bare.root / ".gitignore").read_text().startswith(".aexp/\n")
+
+
+BLOCK = "# agentic-experiments:begin\n.aexp/*\n# agentic-experiments:end\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(f"{line}\n" for line in (".aexp/", "/.aexp", "**/.aexp/", ".aexp/**", "/.aexp/**")),
+        *(f"{BLOCK}{line}\n" for line in (".aexp/*", "/.aexp/*", ".aexp/**", ".aexp/")),
+        f"{BLOCK}!.aexp/ledger/\n.aexp/*\n",
+        f"{BLOCK}.aexp/*\r\n",
+        *(f"{line}\n" for line in (".aexp/*", "/.aexp/*", ".aexp/cache/", "# .aexp/", "x.aexp/")),
+        f"{BLOCK}.aexp/*\n!.aexp/ledger/\n",
+        f".aexp/*\n{BLOCK}!.aexp/\n",
+        BLOCK,
+        "",
+    ],
+)
+def test_a_rule_that_hides_the_ledger_is_warned_about(bare: Any, text: str) -> None:
+    """Git itself says whether it does."""
+    (bare.root / ".gitignore").write_bytes(text.encode())
+    warned = [
+        action["detail"]
+        for action in bare.json("install")
+        if action["kind"] == "gitignore_migration_warning"
+    ]
+    entry = bare.root / ".aexp" / "ledger" / "x.json"
+    entry.parent.mkdir()
+    entry.write_text("{}")
+    seen = bare.git("ls-files", "--others", "--exclude-standard", ".aexp")
+    assert bool(warned) == ("ledger" not in seen), warned
 
 
 def test_the_ignore_block_of_another_tool_is_renewed_in_place(bare: Any) -> None:
