@@ -1,7 +1,7 @@
 """Before a file is written: nothing without what it stands on.
 
 An experiment needs a hypothesis, a finding an experiment; a hypothesis that names a thread
-needs that thread.
+needs that thread. And none of them is written so that its frontmatter cannot be read.
 """
 
 import os
@@ -30,22 +30,32 @@ _MAKE = {
 
 
 def chain(payload: Payload) -> Answer:
-    """Block an artifact whose parent does not exist."""
+    """Block an artifact whose parent does not exist, or whose frontmatter cannot be read."""
     path = payload.file_path
     repo = payload.repo() if path else None
     if path is None or repo is None:
         return Answer()
     name = relative(repo.root, path)
     kind = _kind(name)
-    if name is None or kind is None or kind.letter not in _PARENTS:
+    if name is None or kind is None:
         return Answer()
-    key, letter, is_required = _PARENTS[kind.letter]
+    key, letter, is_required = _PARENTS.get(kind.letter, ("", "", False))
     before = _current(path)
     after = _result(payload.tool_input, before)
     if after is None:
         return Answer()
-    value = _parent(path, after, key)
-    if value is _UNREADABLE or (before is not None and value == _parent(path, before, key)):
+    was = None if before is None else _parent(name, before, key)
+    value = _parent(name, after, key)
+    if isinstance(value, AexpError):
+        if isinstance(was, AexpError):
+            return Answer()  # one of several edits that mend it; the check after it says the rest
+        return Answer(
+            True,
+            f"{printable(name)} was not written: "
+            f"{printable(value.message.removeprefix(f'{name}: '))}.\n"
+            f"{printable(value.hint or 'Mend its frontmatter')}.",
+        )
+    if not letter or (before is not None and value == was):
         return Answer()  # the check after the write says what is wrong with the file
     problem = _problem(repo, value, key, KINDS[letter], is_required)
     if problem is None:
@@ -70,7 +80,7 @@ def _problem(repo: Repo, value: Any, key: str, parent: Kind, is_required: bool) 
     if value in (None, "", []):
         return f"its frontmatter names no {key}" if is_required else None
     if not isinstance(value, str) or not parent.id_pattern.fullmatch(value):
-        return f"its {key} is {printable(value)[:80]}, not the id of a {parent.name}"
+        return f"its {key} is {printable(value)[:80]}, not the id of {parent.named}"
     if any(id_in_name(name) == value for name in artifact_names(repo, parent)):
         return None
     return f"its {key} {value} does not exist in {parent.folder}"
@@ -105,15 +115,15 @@ def _result(tool_input: dict[str, Any], before: str | None) -> str | None:
     return text
 
 
-_UNREADABLE = object()
+def _parent(name: str, text: str, key: str) -> Any:
+    """Return the id that a note gives its parent, in the frontmatter or below its title.
 
-
-def _parent(path: str, text: str, key: str) -> Any:
-    """Return the id that a note gives its parent, in the frontmatter or below its title."""
+    Where the frontmatter cannot be read it is the error that says why.
+    """
     try:
-        value = Document(path, text).meta.get(key)
-    except AexpError:
-        return _UNREADABLE
+        value = Document(name, text).meta.get(key)
+    except AexpError as error:
+        return error
     if value in (None, "", []):
         line = re.search(rf"^> *\*\*{key}\*\*: *(?:\[\[)?([^\[\]\n|#]*)", text, re.M | re.I)
         value = line[1].strip() if line else None

@@ -49,6 +49,11 @@ class Kind(NamedTuple):
     final_statuses: tuple[str, ...]
 
     @property
+    def named(self) -> str:
+        """The name with its article: ``an experiment``."""
+        return f"{'an' if self.name[0] in 'aeiou' else 'a'} {self.name}"
+
+    @property
     def id_pattern(self) -> re.Pattern[str]:
         """What an id of this kind looks like."""
         return re.compile(self.letter + r"[0-9]{3,9}", re.ASCII)
@@ -169,9 +174,8 @@ def kind_of(artifact_id: str) -> Kind:
 def check_id(artifact_id: str, kind: Kind) -> str:
     """Return `artifact_id` if it is one of this kind, else raise `UsageError`."""
     if not kind.id_pattern.fullmatch(artifact_id):
-        article = "an" if kind.name[0] in "eh" and kind.name != "hypothesis" else "a"
         raise UsageError(
-            f"{artifact_id!r} is not {article} {kind.name} id", f"write it like {kind.letter}001"
+            f"{artifact_id!r} is not {kind.named} id", f"write it like {kind.letter}001"
         )
     return artifact_id
 

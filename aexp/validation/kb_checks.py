@@ -129,9 +129,9 @@ def references(context: Context) -> Iterator[Issue]:
             if value is None:
                 continue
             key = field.lower().replace(" ", "_")
-            kind = KINDS[letter].name if letter in KINDS else letter
+            kind = KINDS[letter].named if letter in KINDS else f"a {letter}"
             if not isinstance(value, str) or value.rstrip("0123456789") != letter:
-                message = f"{key} is {value!r}, not the id of a {kind}"
+                message = f"{key} is {value!r}, not the id of {kind}"
             elif value not in notes.by_id:
                 message = f"{key} is {value}, which does not exist"
             else:

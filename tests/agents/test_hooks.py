@@ -159,6 +159,36 @@ def test_a_parent_that_is_no_id(kb: Any, value: str) -> None:
     assert "not the id of a hypothesis" in done.stderr
 
 
+def test_a_finding_s_experiment_that_is_no_id(kb: Any) -> None:
+    path, content = note("F", "E1")
+    assert "not the id of an experiment" in call(kb, "chain", write(kb, path, content)).stderr
+
+
+@pytest.mark.parametrize("folder", ["experiments/E009", "hypotheses/H009", "threads/T009"])
+@pytest.mark.parametrize(
+    ("frontmatter", "reason"),
+    [
+        ("hypothesis: H001\nhypothesis: H001", "line 3: the key 'hypothesis' is already on line 2"),
+        ("hypothesis: [H001", "the frontmatter is not valid YAML"),
+        ("hypothesis: H001\n\x07: 1", "the frontmatter"),
+    ],
+)
+def test_frontmatter_that_cannot_be_read(
+    kb: Any, folder: str, frontmatter: str, reason: str
+) -> None:
+    path = f"kb/research/{folder}-x.md"
+    content = f"---\n{frontmatter}\n---\n# x\n"
+    done = call(kb, "chain", write(kb, path, content))
+    assert done.returncode == 2
+    assert f"{path} was not written: " in done.stderr
+    assert reason in done.stderr
+    assert str(kb.root) not in done.stderr
+    assert done.stderr.replace("\n", "").isprintable()
+    # What was broken before can be mended in several steps.
+    (kb.root / path).write_text(content)
+    assert call(kb, "chain", edit(kb, path, "# x", "# y")).returncode == 0
+
+
 def test_a_parent_below_the_title(kb: Any) -> None:
     path = "kb/research/experiments/E009-x.md"
     for value, rc in (("[[H001]]", 0), ("[[H777]]", 2)):
