@@ -8,11 +8,12 @@ from aexp.errors import UsageError
 from aexp.kb.artifacts import KINDS, Kind, check_id, find_artifact
 from aexp.kb.edit import append_to_section, edit_file, record_lock, set_field, set_value
 from aexp.kb.frontmatter import Document, frontmatter_span
-from aexp.kb.markdown import find_section, headings
+from aexp.kb.markdown import find_section, headings, lines_of
 from aexp.model import utc_now
 from aexp.paths import Repo
 
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*")
 _COMMENT = re.compile(r"<!--(?:(?!-->).)*-->", re.DOTALL)
 
 
@@ -182,6 +183,14 @@ def _plain_markdown(conclusion: str | None) -> str:
         said.encode("utf-8")
     except UnicodeEncodeError:
         raise UsageError("the conclusion is not UTF-8", "write it again") from None
+    above = False
+    for line in lines_of(said):
+        if above and line.counts and _UNDERLINE.fullmatch(line.text):
+            raise UsageError(
+                f"the conclusion has an underlined heading: {line.text.strip()[:20]}",
+                "write it without headings; a rule of dashes needs an empty line above it",
+            )
+        above = line.counts and bool(line.text.strip())
     return said
 
 

@@ -69,7 +69,7 @@ def edit_file(
 def set_value(text: str, path: str, key: str, value: str) -> str:
     """Return `text` with another value of a top-level frontmatter key.
 
-    Comments, quotes of other values, order and line breaks stay. A key that is missing is
+    Comments, quotes, order and line breaks stay. A key that is missing is
     added as the last one.
 
     Parameters
@@ -88,6 +88,9 @@ def set_value(text: str, path: str, key: str, value: str) -> str:
     """
     assert _PLAIN.fullmatch(key)
     assert value == "" or _PLAIN.fullmatch(value)
+    more = ArtifactReadError(
+        f"{path}: {key} cannot be changed without changing more", "edit the line by hand"
+    )
     before = Document(path, text)
     if before.block_at == 0:
         raise ArtifactReadError(f"{path} has no frontmatter", "begin it with --- lines")
@@ -96,23 +99,24 @@ def set_value(text: str, path: str, key: str, value: str) -> str:
         end = before.block_end
         new = text[:end] + f"{key}: {value}".rstrip() + line_break(text) + text[end:]
     else:
-        here, there = span
+        here, there, quote = span
         while not value and text[here - 1] in " \t":
             here -= 1
         gap = " " if value and text[here - 1] == ":" else ""
-        new = text[:here] + gap + value + text[there:]
-    after = Document(path, new)
+        new = text[:here] + gap + (f"{quote}{value}{quote}" if value else "") + text[there:]
+    try:
+        after = Document(path, new)
+    except ArtifactReadError:
+        raise more from None  # the file itself is in order: it is this edit that does not fit
     # As text: a NaN elsewhere is not equal to itself.
     rest = [repr({**document.meta, key: None}) for document in (before, after)]
     if rest[0] != rest[1] or after.body != before.body:
-        raise ArtifactReadError(
-            f"{path}: {key} cannot be changed without changing more", "change it in an editor"
-        )
+        raise more
     return new
 
 
-def _value_span(document: Document, key: str) -> tuple[int, int] | None:
-    """Return where the value of a top-level key is written, None when there is no such key."""
+def _value_span(document: Document, key: str) -> tuple[int, int, str] | None:
+    """Return where the value of a top-level key is written, and its quotes; None without it."""
     root = document.node()
     for name, node in root.value if root is not None else ():
         if name.value != key:
@@ -126,7 +130,7 @@ def _value_span(document: Document, key: str) -> tuple[int, int] | None:
             )
         if start == end:
             start = end = document.text.index(":", document.block_at + name.end_mark.index) + 1
-        return start, end
+        return start, end, node.style if node.style in ("'", '"') else ""
     return None
 
 

@@ -10,7 +10,9 @@ from aexp.files import read_bytes
 _MAX_BYTES = 1_000_000
 _MAX_DEPTH = 60
 _MAX_NODES = 1_000_000
+_INDENT = re.compile(r"(?:\A|[\r\n\x85\u2028\u2029])[ \t?:-]*")
 _LINE_END = re.compile(r"\r\n|\n|\r")
+_NOT_VALUES = ("tag:yaml.org,2002:merge", "tag:yaml.org,2002:value")  # the keys << and =
 
 KeyPath = tuple[str | int, ...]
 
@@ -167,7 +169,7 @@ def _parse(block: str, path: str) -> tuple[dict[str, Any], Any]:
             root = loader.get_single_node()
             if root is None:
                 return {}, None
-            _check_nodes(root, path)
+            _check_nodes(root, path, loader)
             value = loader.construct_document(root)
         finally:
             loader.dispose()
@@ -187,7 +189,9 @@ def _parse(block: str, path: str) -> tuple[dict[str, Any], Any]:
 
 def _check_depth(yaml: Any, block: str, loader: Any, path: str) -> None:
     """Refuse what is nested so deeply that the parser's own recursion would crash."""
-    if sum(block.count(mark) for mark in ("[", "{", "- -", "? ")) < _MAX_DEPTH:
+    # A column of indentation nests two levels at most, a list and a mapping.
+    columns = max(len(match[0]) for match in _INDENT.finditer(block)) + 1
+    if block.count("[") + block.count("{") + 2 * columns < _MAX_DEPTH:
         return
     depth = 0
     for event in yaml.parse(block, Loader=loader):
@@ -197,12 +201,13 @@ def _check_depth(yaml: Any, block: str, loader: Any, path: str) -> None:
             depth -= 1
         if depth > _MAX_DEPTH:
             raise ArtifactReadError(
-                f"{path}: the frontmatter is nested over {_MAX_DEPTH} levels deep",
+                f"{path}: line {_line(event)}: the frontmatter is nested over {_MAX_DEPTH} "
+                "levels deep",
                 "write it flatter",
             )
 
 
-def _check_nodes(root: Any, path: str) -> None:
+def _check_nodes(root: Any, path: str, loader: Any) -> None:
     """Refuse duplicate keys, and aliases that expand to more than anybody writes by hand."""
     sizes: dict[int, int] = {}
 
@@ -218,7 +223,7 @@ def _check_nodes(root: Any, path: str) -> None:
         sizes[id(node)] = 0
         total = 1
         if node.id == "mapping":
-            _check_keys(node, path)
+            _check_keys(node, path, loader)
             total += sum(size(key) + size(value) for key, value in node.value)
         elif node.id == "sequence":
             total += sum(size(item) for item in node.value)
@@ -233,18 +238,21 @@ def _check_nodes(root: Any, path: str) -> None:
     size(root)
 
 
-def _check_keys(node: Any, path: str) -> None:
-    seen: dict[tuple[str, str], int] = {}
+def _check_keys(node: Any, path: str, loader: Any) -> None:
+    """Refuse two keys that are one as values (1 and 0x1) or as texts (1 and "1")."""
+    seen: dict[Any, int] = {}
     for key, _ in node.value:
         if key.id != "scalar":
             continue
-        first = seen.get((key.tag, key.value))
+        value = key.value if key.tag in _NOT_VALUES else loader.construct_object(key)
+        forms = ((value,), str(value))
+        first = next((seen[form] for form in forms if form in seen), None)
         if first is not None:
             raise ArtifactReadError(
                 f"{path}: line {_line(key)}: the key {key.value!r} is already on line {first}",
                 "remove one of the two",
             )
-        seen[key.tag, key.value] = _line(key)
+        seen.update(dict.fromkeys(forms, _line(key)))
 
 
 def _line(node: Any) -> int:

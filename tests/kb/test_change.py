@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import aexp
-from aexp.errors import ArtifactNotFound, UsageError
+from aexp.errors import ArtifactNotFound, ArtifactReadError, UsageError
 from aexp.kb.markdown import find_section
 
 
@@ -62,6 +62,24 @@ def test_unknown_words_are_refused_with_the_known(
     assert chain.files() == before
 
 
+def test_the_quotes_of_a_status_stay(chain: Any) -> None:
+    path = chain.file("H001")
+    text = path.read_text()
+    path.write_text(text.replace("status: PROPOSED", 'status: "PROPOSED"'))
+    aexp.set_status("H001", "TESTING", repo_root=chain.root)
+    assert '\nstatus: "TESTING"\n' in chain.text("H001")
+
+
+def test_frontmatter_that_an_edit_would_break_is_not_blamed(chain: Any) -> None:
+    path = chain.write("H002", "---\n{id: H002, title: x}\n---\n# H002 — x\n")
+    before = chain.files()
+    with pytest.raises(ArtifactReadError, match="without changing more") as caught:
+        aexp.set_status("H002", "TESTING", repo_root=chain.root)
+    assert str(path) in caught.value.message
+    assert caught.value.hint == "edit the line by hand"
+    assert chain.files() == before
+
+
 def test_a_thread_is_closed_with_its_conclusion(chain: Any) -> None:
     done = aexp.close_thread("T001", conclusion="It holds.\n\n- twice", repo_root=chain.root)
     assert done.conclusion_written
@@ -86,12 +104,21 @@ def test_what_stands_in_the_conclusion_stays(chain: Any) -> None:
     assert said.endswith("\n\nTheirs.")
 
 
-@pytest.mark.parametrize("said", ["## Links", "x\n# y", "```\nopen", "<!-- open", "a\x1b[1m"])
+@pytest.mark.parametrize(
+    "said",
+    ["## Links", "x\n# y", "```\nopen", "<!-- open", "a\x1b[1m", "Title\n===", "a\n\nT\n  --"],
+)
 def test_a_conclusion_cannot_change_the_structure(chain: Any, said: str) -> None:
     before = chain.files()
     with pytest.raises(UsageError):
         aexp.close_thread("T001", conclusion=said, repo_root=chain.root)
     assert chain.files() == before
+
+
+def test_rules_and_code_are_no_headings(chain: Any) -> None:
+    said = "above\n\n---\n\n===\n\n```\nx\n---\n```"
+    aexp.close_thread("T001", conclusion=said, repo_root=chain.root)
+    assert conclusion(chain.text("T001")) == said
 
 
 def test_what_cannot_be_closed(chain: Any) -> None:

@@ -49,7 +49,20 @@ MERGES = "m0: &m0 {a: 1}\n" + "".join(
         (BOMB, "over a million"),
         (MERGES, "over a million"),
         ("a: &a [*a]", "contains itself"),
-        ("a: " + "[" * 100_000, "levels deep"),
+        ("a: " + "[" * 100_000, "line 2: the frontmatter is nested over 60 levels deep"),
+        (
+            "\n".join(" " * n + "a:" for n in range(80)),
+            "line 62: the frontmatter is nested over 60 levels",
+        ),
+        (
+            "a:\n" + "\n".join("  " * n + "- a:" for n in range(40)),
+            "line 32: the frontmatter is nested over 60 levels",
+        ),
+        ("a:\n  " + "-   " * 80 + "x", "line 3: the frontmatter is nested over 60 levels"),
+        ("? " * 80 + "x", "levels deep"),
+        ('1: a\n"1": b', "line 3: the key '1' is already on line 2"),
+        ("x: {true: a, 'True': b}", "line 2: the key 'True' is already on line 2"),
+        ("1: a\n0x1: b", "line 3: the key '0x1' is already on line 2"),
         ("- a", "not a mapping"),
         ("a: b: c", "not valid YAML"),
         ("a: !!python/object:os.system x", "not valid YAML"),
@@ -65,6 +78,14 @@ def test_frontmatter_that_is_refused(tmp_path: Path, block: str, told: str) -> N
     with pytest.raises(ArtifactReadError, match=r"x\.md") as caught:
         read_document(str(path))
     assert told in caught.value.message
+
+
+def test_frontmatter_that_is_nested_enough(tmp_path: Path) -> None:
+    path = tmp_path / "x.md"
+    path.write_text("---\n" + "\n".join(" " * n + "a:" for n in range(60)) + "\n---\n")
+    assert read_document(str(path)).lines[("a",) * 60] == 61
+    path.write_text("---\nm: &m {a: 1}\nx: {<<: *m, b: 2}\n---\n")
+    assert read_document(str(path)).meta["x"] == {"a": 1, "b": 2}
 
 
 def test_a_corrupt_file_costs_itself(chain: Any, tmp_path: Path) -> None:
