@@ -92,8 +92,7 @@ def _merge(repo: Repo, ours: str, theirs: str, message: str) -> str:
         listing = ("ls-files", "--unmerged", "-z", "--full-name", "--", ":/")
         both = _by_file(_must(run_git(repo, *listing, index=index)).names)
         lines = b"".join(_index_lines(_settle(repo, both, folder), len(ours)))
-        words = ("update-index", "-z", "--index-info")
-        _must(run_git(repo, *words, data=lines, index=index))
+        _must(run_git(repo, "update-index", "-z", "--index-info", data=lines, index=index))
         tree = _must(run_git(repo, "write-tree", index=index)).text
     signed = run_git(repo, "config", "--type=bool", "commit.gpgSign").text == "true"
     how = ["-S"] if signed else []
