@@ -37,5 +37,5 @@ def test_its_hook_is_the_one_that_is_published() -> None:
     (repo,) = config["repos"]
     (local,) = repo["hooks"]
     (published,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
-    for key in ("id", "name", "entry", "pass_filenames", "files"):
+    for key in ("id", "name", "entry", "pass_filenames", "always_run"):
         assert local[key] == published[key]

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 import sysconfig
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -126,10 +127,17 @@ def test_the_hook_stops_a_commit_of_a_broken_citation(clone: Any) -> None:
     assert hook["id"] == "aexp-validate"
     assert hook["language"] == "python"
     assert hook["pass_filenames"] is False
-    for name in ("kb/research/findings/F001-x.md", f".aexp/ledger/{'a' * 32}.json"):
-        assert re.search(hook["files"], name)
-    for name in ("train.py", ".aexp/cache/x", "docs/kb/x.md"):
-        assert not re.search(hook["files"], name)
+    assert hook["always_run"] is True, "deleted files are not among those that `files` is asked of"
+    assert not {"files", "types", "exclude"} & set(hook)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert hook["additional_dependencies"] == extras["optional-dependencies"]["stats"]
+    assert "[stats]" in steps()["Install aexp"]["run"]
+    shown = (ROOT / "docs" / "machines.md").read_text()
+    (snippet,) = re.findall(r"```yaml file=.pre-commit-config.yaml\n(.*?)```", shown, re.DOTALL)
+    (documented,) = yaml.safe_load(snippet)["repos"][0]["hooks"]
+    for key in ("id", "entry", "pass_filenames", "always_run"):
+        assert documented[key] == hook[key]
+    assert "files" not in documented
     path = clone.root / ".git" / "hooks" / "pre-commit"
     path.write_text("#!/bin/sh\nexec " + shlex.join(shlex.split(hook["entry"])) + "\n")
     path.chmod(0o755)
