@@ -122,12 +122,15 @@ def verify(fix: bool, as_json: bool) -> None:
 @click.argument("file", type=click.Path(dir_okay=True))
 @click.option("--since", metavar="COMMIT", help="Only what is new or changed since then.")
 @click.option("--experiment", metavar="E###", help="Only runs of this experiment.")
+@click.option("--force", is_flag=True, help="Replace FILE even if it is no bundle.")
 @dry_run_option
 @json_option
 def bundle(
-    file: str, since: str | None, experiment: str | None, dry_run: bool, as_json: bool
+    file: str, since: str | None, experiment: str | None, force: bool, dry_run: bool, as_json: bool
 ) -> None:
     """Write ledger entries into one file, for machines that no git remote reaches.
+
+    An existing bundle is replaced, and no other file unless you say --force.
 
     \b
     Example:
@@ -136,7 +139,8 @@ def bundle(
     from aexp.sharing.bundle import bundle as pack
 
     chosen = check_experiment_id(experiment) if experiment else None
-    ids = pack(Repo.find(), file, since=since, experiment_id=chosen, dry_run=dry_run)
+    repo = Repo.find()
+    ids = pack(repo, file, since=since, experiment_id=chosen, force=force, dry_run=dry_run)
     if as_json:
         print_json({"file": file, "entries": ids, "dry_run": dry_run})
     else:

@@ -8,6 +8,7 @@ from aexp.errors import AexpError
 from aexp.files import read_object
 from aexp.install.install import MCP_FILE, SETTINGS
 from aexp.install.scaffold import compute_scaffold_sha
+from aexp.ledger.folders import linked_folders
 from aexp.paths import Repo
 from aexp.version import __version__
 
@@ -39,6 +40,8 @@ def marker(root: str) -> Iterator[Diagnosis]:
 
 def scaffold(repo: Repo) -> Iterator[Diagnosis]:
     """Check the folders that the other verbs need."""
+    for found in linked_folders(repo):
+        yield error("install", found.message, found.mend)
     missing = [
         name
         for name in ("kb/research", "kb/ACTIVE.md", "kb/mission/CHALLENGE.md", "workflow/Snakefile")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from aexp.errors import CorruptFile, CorruptFileWarning, RunNotFound
 from aexp.files import parse_object, pretty_json, read_bytes, read_object, write_atomic
+from aexp.ledger.folders import LEDGER, TOP, check_folders
 from aexp.model import JOB_ID, TERMINAL_STATUSES
 from aexp.paths import Repo
 
@@ -159,7 +160,14 @@ def _scanned(path: str, name: str, job_id: str) -> LedgerFile:
 
 
 def write_entry(repo: Repo, entry: dict[str, Any]) -> bool:
-    """Write a ledger entry; False when the file already said the same."""
+    """Write a ledger entry; False when the file already said the same.
+
+    Raises
+    ------
+    CorruptFile
+        If the ledger's folder is a link: what is written there would never travel.
+    """
+    check_folders(repo, TOP, LEDGER)
     path = repo.ledger_path(entry["job_id"])
     data = pretty_json(entry)
     if read_bytes(path) == data:

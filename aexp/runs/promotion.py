@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from aexp.errors import AexpError, StoreReadOnly
 from aexp.ledger.entries import list_ledger_job_ids, load_ledger_entry
+from aexp.ledger.folders import LEDGER, TOP, check_folders
 from aexp.model import Run, short
 from aexp.paths import Repo
 from aexp.runs.document import run_lock
@@ -33,6 +34,7 @@ def promote(
     StoreReadOnly
         If the ledger cannot be written.
     """
+    check_folders(repo, TOP, LEDGER)  # before the document says that it was promoted
     if dry_run:
         run = read_run(repo, job_id)
         return load_ledger_entry(repo, job_id) != entry_of(repo, run, machine_label)
@@ -61,7 +63,13 @@ def backfill(
     -------
     tuple
         Ids promoted, number skipped (their entries are there already), problems.
+
+    Raises
+    ------
+    CorruptFile
+        If the ledger's folder is a link.
     """
+    check_folders(repo, TOP, LEDGER)
     present = set() if overwrite else list_ledger_job_ids(repo).intersection(run_ids(repo))
     promoted: list[str] = []
     problems: list[str] = []

@@ -7,6 +7,7 @@ with what is there by the rule of `aexp.ledger.merge`.
 
 import io
 import os
+import stat
 import tarfile
 import warnings
 from collections.abc import Iterator
@@ -16,8 +17,9 @@ from aexp.errors import CorruptFile, CorruptFileWarning, GitError, StoreReadOnly
 from aexp.files import parse_object, pretty_json, read_bytes, write_atomic
 from aexp.git import run_git
 from aexp.ledger.entries import list_ledger_job_ids
+from aexp.ledger.folders import TOP, check_folders
 from aexp.ledger.merge import merge_bytes
-from aexp.model import JOB_ID, section
+from aexp.model import JOB_ID, printable, section
 from aexp.paths import Repo
 from aexp.runs.store import compute_job_id
 from aexp.sharing.commits import LEDGER
@@ -53,6 +55,7 @@ def bundle(
     *,
     since: str | None = None,
     experiment_id: str | None = None,
+    force: bool = False,
     dry_run: bool = False,
 ) -> list[str]:
     """Write entries into one file and return their ids.
@@ -62,21 +65,22 @@ def bundle(
     repo : Repo
         The repository.
     path : str
-        The file to write; an existing one is replaced.
+        The file to write; an existing bundle is replaced.
     since : str, optional
         A commit: only entries that are new or changed since then, committed or not.
     experiment_id : str, optional
         Only entries of runs of this experiment.
+    force : bool, default False
+        Replace a file that is something else, too.
     dry_run : bool, default False
         Write nothing.
 
     Raises
     ------
     UsageError
-        If there is nothing to put in, `since` is no commit, or `path` is a folder.
+        If there is nothing to put in, `since` is no commit, or `path` is no place for it.
     """
-    if os.path.isdir(path):
-        raise UsageError(f"{path} is a folder", "name a file to write: aexp ledger bundle FILE")
+    _check_place(repo, path, force)
     ids = list_ledger_job_ids(repo) if since is None else _changed(repo, since)
     chosen: dict[str, bytes] = {}
     for job_id in sorted(ids):
@@ -108,8 +112,9 @@ def unbundle(repo: Repo, path: str, *, dry_run: bool = False) -> Unbundled:
     CorruptFile
         If it is not a bundle, or something in it is not a ledger entry.
     UsageError
-        If it does not exist.
+        If it does not exist, or is no file.
     """
+    check_folders(repo, TOP, LEDGER)
     entries = _read(path)
     result = Unbundled([], [], [])
     for job_id, data in sorted(entries.items()):
@@ -125,6 +130,43 @@ def unbundle(repo: Repo, path: str, *, dry_run: bool = False) -> Unbundled:
         if not dry_run:
             write_atomic(target, data)
     return result
+
+
+def _check_place(repo: Repo, path: str, force: bool) -> None:
+    """Insist that a bundle may be written there, and replaces nothing that is not one."""
+    shown = printable(path)
+    folder = os.path.realpath(os.path.dirname(os.path.abspath(path)))
+    root = os.path.realpath(repo.root)
+    inside = os.path.relpath(folder, root)
+    record = any(f"{inside}/".startswith(f"{own}/") for own in (TOP, "kb", repo.store))
+    if record or ".git" in folder.split(os.sep):
+        raise UsageError(
+            f"{shown} lies among the files of git or of the record",
+            "write it elsewhere, for instance: aexp ledger bundle ../results.tar",
+        )
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return
+    if stat.S_ISDIR(mode) or os.path.isdir(path):
+        raise UsageError(f"{shown} is a folder", "name a file to write: aexp ledger bundle FILE")
+    if not stat.S_ISREG(mode):
+        raise UsageError(f"{shown} is not a plain file", "name another one")
+    if not force and not _is_bundle(path):
+        raise UsageError(
+            f"{shown} exists and is not a bundle of ledger entries",
+            "name another file, or replace it: --force",
+        )
+
+
+def _is_bundle(path: str) -> bool:
+    try:
+        with tarfile.open(path, mode="r:") as archive:
+            first = archive.next()
+    except (OSError, tarfile.TarError):
+        return False
+    name = first.name if first else ""
+    return name.startswith(_FOLDER) and bool(JOB_ID.fullmatch(name[len(_FOLDER) : -len(".json")]))
 
 
 def _experiment(entry: dict[str, Any]) -> Any:
@@ -159,6 +201,12 @@ def _archive(entries: dict[str, bytes]) -> bytes:
 
 def _read(path: str) -> dict[str, bytes]:
     entries: dict[str, bytes] = {}
+    if os.path.exists(path) and not os.path.isfile(path):
+        # Whoever opened a pipe would wait for its writer, maybe for ever.
+        what = "a folder" if os.path.isdir(path) else "a pipe or a device"
+        raise UsageError(
+            f"{printable(path)} is {what}, not a file", "give the file: aexp ledger unbundle FILE"
+        )
     try:
         with open(path, "rb") as file:
             file.seek(-min(_END, os.fstat(file.fileno()).st_size), os.SEEK_END)

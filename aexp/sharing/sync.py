@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from aexp.errors import MergeConflict, RemoteUnreachable, UsageError
 from aexp.files import locked
+from aexp.ledger.folders import check_folders
 from aexp.paths import Repo
 from aexp.runs.promotion import backfill
 from aexp.sharing.commits import check_ready, commit, pending
@@ -99,7 +100,10 @@ def sync(
         If a person must decide about files outside the ledger. They are as they were.
     GitError
         If git refuses for another reason.
+    CorruptFile
+        If a folder below ``.aexp/`` is a link.
     """
+    check_folders(repo)
     ours = current_branch(repo)
     other = choose(repo, ours, remote, branch) if pull or push_too else None
     check_ready(repo)

@@ -2,19 +2,22 @@
 
 import os
 import stat
+import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from aexp.errors import CorruptFile
 from aexp.files import parse_object, pretty_json, read_bytes, write_atomic
+from aexp.ledger.folders import linked_folders
 from aexp.ledger.projection import SCHEMA_VERSION
-from aexp.model import JOB_ID, Run, short
+from aexp.model import JOB_ID, Run, epoch, short
 from aexp.paths import Repo
 from aexp.runs.publish import entry_of, is_superseded
 from aexp.runs.store import compute_job_id, scan_runs
 from aexp.sharing.schema import faults
 
 ERROR, WARNING, INFO = "error", "warning", "info"
+_A_DAY_S = 86_400.0
 _NOT_EVIDENCE = frozenset({"promoted_at", "registered_machine"})
 
 
@@ -78,7 +81,11 @@ def verify(repo: Repo, *, fix: bool = False) -> VerifyResult:
     fix : bool, default False
         Rewrite entries that differ from the canonical form in their layout only.
     """
-    problems: list[Problem] = []
+    problems = [
+        Problem("folder.linked", ERROR, found.folder, found.message, found.mend)
+        for found in linked_folders(repo)
+    ]
+    fix = fix and not problems  # nothing is written through a link
     entries: dict[str, dict[str, Any]] = {}
     mended = []
     for name in _names(repo):
@@ -154,6 +161,10 @@ def _check_content(entry: dict[str, Any], data: bytes, path: str, again: str) ->
         if key in entry and key in sp and entry[key] != sp[key]:
             message = f"{key} differs from the state point's"
             yield Problem("entry.identity", ERROR, path, message, again)
+    if epoch(entry.get("ended_at")) > time.time() + _A_DAY_S:
+        message = f"it ended at {entry['ended_at']}, which is to come: a clock was wrong"
+        mend = "set that machine's clock; no retry on another machine supersedes this entry"
+        yield Problem("entry.future", WARNING, path, message, mend)
     if entry["schema_version"] > SCHEMA_VERSION:
         message = f"schema_version {entry['schema_version']} is newer than this aexp knows"
         yield Problem("entry.version", WARNING, path, message, "update aexp")

@@ -120,6 +120,53 @@ def test_dry_runs(clones: Any, other: Any, tmp_path: Path) -> None:
     assert clones.laptop.tree() == before
 
 
+@pytest.mark.parametrize("kind", ["text", "tar", "empty", "link", "fifo"])
+def test_a_file_that_is_no_bundle_is_not_replaced(other: Any, tmp_path: Path, kind: str) -> None:
+    job_id = run(other, "seed=0")
+    file = tmp_path / "x.tar"
+    if kind == "fifo":
+        os.mkfifo(file)
+    elif kind == "link":
+        file.symlink_to("thesis.tex")
+    else:
+        made = archive_of((member("thesis.tex"), b"all of it"))
+        file.write_bytes({"text": b"thesis", "tar": made, "empty": b""}[kind])
+    before = os.lstat(file)
+    for words in ((), ("--dry-run",)):
+        done = other.aexp("ledger", "bundle", str(file), *words, rc=2)
+        assert "hint:" in done.stderr
+        assert os.lstat(file) == before
+    forced = other.aexp("ledger", "bundle", str(file), "--force", rc=None)
+    assert forced.returncode == (2 if kind in ("link", "fifo") else 0)
+    if forced.returncode == 0:
+        assert other.json("ledger", "bundle", str(file))["entries"] == [job_id]
+
+
+@pytest.mark.parametrize("name", [".git/x", "kb/x", ".runs/x", ".aexp/x", ".git/../kb/x", "l/x"])
+def test_a_bundle_is_not_written_among_the_record(other: Any, name: str) -> None:
+    run(other, "seed=0")
+    (other.root / "l").symlink_to(".git/hooks")
+    before = other.tree()
+    done = other.aexp("ledger", "bundle", name, "--force", rc=2)
+    assert "elsewhere" in done.stderr
+    assert other.tree() == before
+
+
+def test_a_bundle_beside_the_record(other: Any) -> None:
+    run(other, "seed=0")
+    for name in ("x.tar", "x.tar", "kb2/x.tar"):
+        assert "wrote 1" in other.aexp("ledger", "bundle", name).stdout
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a pipe"])
+def test_what_is_no_file_is_not_unbundled(other: Any, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x"
+    (os.mkfifo if kind == "a pipe" else os.mkdir)(path)
+    done = other.aexp("ledger", "unbundle", str(path), rc=2)
+    assert kind in done.stderr
+    assert "hint:" in done.stderr
+
+
 def archive_of(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:

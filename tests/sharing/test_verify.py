@@ -4,7 +4,9 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +197,16 @@ def test_every_code_is_documented(research: Any) -> None:
     codes = set(re.findall(r'Problem\(\s*"([\w.]+)"', source))
     page = (root / "docs" / "machines.md").read_text()
     assert codes == set(re.findall(r"^\| `((?:entry|run)\.\w+)`", page, re.MULTILINE))
+
+
+@pytest.mark.parametrize(("days", "found"), [(0.9, []), (1.1, ["entry.future"])])
+def test_an_end_that_is_to_come(research: Any, ended: str, days: float, found: list[str]) -> None:
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + days * 86_400))
+    change(research, ended, ended_at=stamp)
+    path = research.workspace(ended)
+    for name in path.iterdir():
+        name.unlink() if name.is_file() else shutil.rmtree(name)
+    path.rmdir()
+    problems = verify(research)["problems"]
+    assert [problem["code"] for problem in problems] == found
+    assert {problem["severity"] for problem in problems} <= {"warning"}
