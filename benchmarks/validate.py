@@ -1,5 +1,6 @@
 """``validate``: a ledger, a store that has a part of it, and findings that cite batches."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from benchmarks.timing import Case, interleaved
 
 _SEEDS = 5
 _CITATIONS = 50
+_NOT_PINNED = ("promoted_at", "registered_machine")
 _HEADINGS = {
     "experiment": "Objective,Setup,Procedure,Caveats,Intent,Progress,Results,Outcome Summary,"
     "Decision",
@@ -35,12 +37,16 @@ def run(place: Place) -> list[Row]:
     cases = {
         "small": Case(lambda: [place.aexp, "validate"], record),
         "large": Case(lambda: [place.aexp, "validate"], _record(place, large)),
+        "pinned": Case(lambda: [place.aexp, "validate"], _record(place, large, pinned=True)),
     }
     costs = interleaved(cases, place.size(5, 3))
     whole, tenth = costs["large"], costs["small"]
     growth = (whole.cpu_s / large) / (tenth.cpu_s / small)
     against = f"per entry of {small:,}"
     rows = [Row(f"{_what(large)}: per entry", against, whole, tenth, growth, "<= 1.5")]
+    pinned = costs["pinned"]
+    ratio = pinned.cpu_s / whole.cpu_s
+    rows.append(Row(f"{_what(large)}, all pinned", "not pinned", pinned, whole, ratio, "<= 1.5"))
     if place.peer:
         rows.append(_against_the_peer(place.aexp, place.peer, record, small))
     return rows
@@ -60,9 +66,9 @@ def _what(size: int) -> str:
     return f"validate, {size:,} entries, {size // 5:,} runs, {size:,} batch citations"
 
 
-def _record(place: Place, size: int) -> Path:
+def _record(place: Place, size: int, *, pinned: bool = False) -> Path:
     """Make a record without fault: `size` entries, a fifth as many runs, as many citations."""
-    repo = place.folder(f"validate-{size}")
+    repo = place.folder(f"validate-{size}" + "-pinned" * pinned)
     (repo / ".git").mkdir(parents=True)
     _write(repo, ".runs/.signac/config", "schema_version = 2\n")
     _write(repo, ".aexp/installed.json", '{"run_store_path": ".runs", "machine_label": "bench"}\n')
@@ -73,14 +79,15 @@ def _record(place: Place, size: int) -> Path:
     parents = 'hypothesis: "H001"\nexperiment: "E001"\nimpact: HIGH\n'
     _note(repo, "hypothesis", "H001", "status: TESTING\n", ["E001", *findings])
     _note(repo, "experiment", "E001", 'status: RUNNING\nhypothesis: "H001"\n', ["H001", *findings])
+    digests = _runs(repo, size)
     for number, artifact_id in enumerate(findings):
         cited = "".join(
-            f"  - {{type: batch, experiment_id: E001, selector: {{condition: c{condition}}}}}\n"
+            f"  - {{type: batch, experiment_id: E001, selector: {{condition: c{condition}}}"
+            + (f", digest: '{digests[condition]}'}}\n" if pinned else "}\n")
             for condition in _conditions(number, size)
         )
         more = f"{parents}supporting_runs:\n{cited}"
         _note(repo, "finding", artifact_id, more, ["H001", "E001"])
-    _runs(repo, size)
     return repo
 
 
@@ -89,7 +96,9 @@ def _conditions(number: int, size: int) -> list[int]:
     return [(number * _CITATIONS + offset) % count for offset in range(_CITATIONS)]
 
 
-def _runs(repo: Path, size: int) -> None:
+def _runs(repo: Path, size: int) -> list[str]:
+    """Write entries and runs; return the digest of each batch (docs/findings.md)."""
+    lines: list[list[str]] = [[] for _ in range(size // _SEEDS)]
     for number in range(size):
         sp = {**store.state_point(number % _SEEDS), "condition": f"c{number // _SEEDS}"}
         document = store.ended_document(number)
@@ -107,10 +116,18 @@ def _runs(repo: Path, size: int) -> None:
         }
         text = json.dumps(entry, indent=2, sort_keys=True) + "\n"
         _write(repo, f".aexp/ledger/{job_id}.json", text)
+        evidence = {k: v for k, v in entry.items() if k not in _NOT_PINNED}
+        bare = json.dumps(evidence, indent=2, sort_keys=True) + "\n"
+        lines[number // _SEEDS].append(f"{job_id} {_sha256(bare)}\n")
         if number < size // 5:
             folder = f".runs/workspace/{job_id}"
             _write(repo, f"{folder}/signac_statepoint.json", json.dumps(sp))
             _write(repo, f"{folder}/signac_job_document.json", json.dumps(document))
+    return [_sha256("".join(sorted(one))) for one in lines]
+
+
+def _sha256(text: str) -> str:
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
 def _note(repo: Path, kind: str, artifact_id: str, fields: str, links: list[str]) -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aexp.cli.options import json_option
+from aexp.cli.options import json_option, selector_of
 from aexp.cli.output import configuration, note, number, print_json, print_table
 from aexp.model import STATUSES, printable, short
 
@@ -80,13 +80,10 @@ def show_batch(
     Example:
       aexp show-batch --experiment E001 --select condition=full,lr=0.1
     """
-    from aexp.kb.values import typed
-    from aexp.queue.sweep import parse_assignments
+    from aexp.kb.values import spelling
     from aexp.runs import batches
 
-    selector: dict[str, Any] = {}
-    if select:
-        selector = {key: typed(value) for key, value in parse_assignments(select).items()}
+    selector = selector_of(select) if select else {}
     for key, value in (("condition", condition), ("model", model)):
         if value is None:
             continue
@@ -104,7 +101,7 @@ def show_batch(
         )
         return
     if not found.runs:
-        words = ", ".join(f"{key}={value}" for key, value in selector.items())
+        words = ", ".join(f"{key}={spelling(value)}" for key, value in selector.items())
         note(
             f"no run of {experiment} has {printable(words)}"
             if words

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aexp.cli.options import dry_run_option, json_option
+from aexp.cli.options import dry_run_option, json_option, selector_of
 from aexp.cli.output import note, print_json, print_table
 from aexp.model import printable
 from aexp.paths import Repo
@@ -70,18 +70,11 @@ def cite(
 
 
 def _batches(batch: str | None, select: str | None) -> "Sequence[Batch]":
-    from aexp.queue.sweep import parse_assignments
     from aexp.validation.cite import Batch
 
     if batch is None:
         return []
-    values = parse_assignments(select) if select else {}
-    return [
-        Batch(
-            batch,
-            {key: str(item) if isinstance(item, str) else item for key, item in values.items()},
-        )
-    ]
+    return [Batch(batch, selector_of(select) if select else {})]
 
 
 def _report(result: "CiteResult", *, as_json: bool, dry_run: bool, remove: bool) -> None:

@@ -39,10 +39,7 @@ def run_filter(
     """Check the filter options and return the filter."""
     values: dict[str, Any] = {}
     if sp:
-        from aexp.kb.values import typed
-        from aexp.queue.sweep import parse_assignments
-
-        values = {key: typed(value) for key, value in parse_assignments(sp).items()}
+        values = selector_of(sp)
     return RunFilter(
         experiment_id=check_experiment_id(experiment) if experiment else None,
         hypothesis_id=check_hypothesis_id(hypothesis) if hypothesis else None,
@@ -50,6 +47,16 @@ def run_filter(
         status=status,
         sp=values,
     )
+
+
+def selector_of(text: str) -> dict[str, Any]:
+    """Read ``K=V,...`` of a selection: a plain value stays text, which matches what it spells."""
+    from aexp.queue.sweep import parse_assignments
+
+    return {
+        key: str(value) if isinstance(value, str) else value
+        for key, value in parse_assignments(text).items()
+    }
 
 
 def require_selection(ids: tuple[str, ...], chosen: RunFilter, every: bool) -> None:

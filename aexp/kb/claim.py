@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from aexp.kb.values import spelling
 from aexp.model import printable
 
 STATISTICS = ("mean", "median", "min", "max", "sd", "count")
@@ -156,5 +157,5 @@ def percent(level: float) -> str:
 
 def shown(value: Any) -> str:
     """Return a value for a message: on one line, and not endless."""
-    text = printable(value if isinstance(value, str) else repr(value))
+    text = printable(spelling(value))
     return text if len(text) <= 80 else text[:77] + "..."

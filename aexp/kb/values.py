@@ -8,10 +8,13 @@ decides what it is.
 import json
 import math
 import re
+from collections.abc import Hashable
 from typing import Any
 
 MAX_DEPTH = 32
 _MAX_BITS = 14_000  # Python writes and reads integers of up to 4300 digits
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+_MOST_DIGITS = 1000
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _NOT_UTF8 = re.compile("[\ud800-\udfff]")
@@ -45,6 +48,62 @@ def typed(value: Any) -> Any:
         except ValueError:  # Python refuses to convert thousands of digits
             pass
     return str(value)
+
+
+def same_value(have: object, wanted: object) -> bool:
+    """Return whether a state-point value is the one that a selector asks for.
+
+    Values are compared as JSON: 1 is 1.0, and ``true`` is no number. A wanted text also
+    finds what it spells, in JSON's way or Python's (``true``, ``True``, ``null``), and the
+    same number however it is written (``0.50``).
+    """
+    if isinstance(have, str) and isinstance(wanted, str):
+        return have == wanted
+    return not found_by(have).isdisjoint(asks_for(wanted))
+
+
+def found_by(have: object) -> set[Hashable]:
+    """Return the keys under which an index finds a value: one that `asks_for` it fits.
+
+    A value that is nested beyond any sense has none.
+    """
+    try:
+        keys: set[Hashable] = {_canonical(have)}
+        if not isinstance(have, str):
+            keys |= {("spelt", str(have)), ("spelt", spelling(have))}
+    except (RecursionError, ValueError):
+        return set()
+    return keys
+
+
+def asks_for(wanted: object) -> set[Hashable]:
+    """Return the keys of an index that a wanted value may be found by."""
+    try:
+        keys: set[Hashable] = {_canonical(wanted)}
+    except RecursionError:
+        return set()
+    if isinstance(wanted, str):
+        keys.add(("spelt", str(wanted)))
+        if len(wanted) <= _MOST_DIGITS and _DECIMAL.fullmatch(wanted):
+            number = int(wanted) if _INTEGER.fullmatch(wanted) else float(wanted)
+            keys.add(("number", number))
+    return keys
+
+
+def spelling(value: object) -> str:
+    """Return a value as JSON spells it, for labels; a text is its own."""
+    return str(value) if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _canonical(value: object) -> Hashable:
+    """Return something hashable that is equal where the JSON values are."""
+    if isinstance(value, dict):
+        return ("object", frozenset((key, _canonical(item)) for key, item in value.items()))
+    if isinstance(value, list | tuple):
+        return ("list", *map(_canonical, value))
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return ("number", value if value == value else "NaN")
+    return (type(value).__name__ if not isinstance(value, str) else "text", str(value))
 
 
 def key_problem(key: object) -> str | None:

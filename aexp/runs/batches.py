@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aexp.kb.artifacts import find_artifact
+from aexp.kb.values import spelling
 from aexp.ledger.entries import scan_ledger
 from aexp.ledger.points import Undefined, as_number, point
 from aexp.ledger.projection import final_metrics
@@ -234,7 +235,7 @@ def show_batch(
         The experiment.
     selector : mapping, optional
         Any state-point keys with values; default all runs of the experiment. A value given
-        as text also matches a number that is written the same way.
+        as text also matches what it spells: a number, true, null.
     repo_root : str or Path, optional
         Default: the repository around the current folder.
 
@@ -264,7 +265,8 @@ def _summary(runs: Sequence[RunRecord], keys: Sequence[str]) -> BatchSummary:
     selector = {key: first.sp[key] for key in keys if key in first.sp} if first else {}
     experiment = first.experiment_id if first else None
     shown = ",".join(
-        str(value) if key == "condition" else f"{key}={value}" for key, value in selector.items()
+        spelling(value) if key == "condition" else f"{key}={spelling(value)}"
+        for key, value in selector.items()
     )
     return BatchSummary(
         experiment,

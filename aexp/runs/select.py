@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from aexp.kb.values import same_value, spelling
 from aexp.model import TERMINAL_STATUSES, Run
 from aexp.paths import Repo
 from aexp.runs.store import scan_runs, scan_status
@@ -16,8 +17,8 @@ class RunFilter(NamedTuple):
     experiment_id, hypothesis_id, tag, status : str or None
         Equal to the run's own.
     sp : mapping
-        State-point keys and values; a value given as text also matches a number that is
-        written the same way.
+        State-point keys and values; a value given as text also matches what it spells
+        (`aexp.kb.values.same_value`).
     """
 
     experiment_id: str | None = None
@@ -48,7 +49,7 @@ class RunFilter(NamedTuple):
             )
             if value is not None
         ]
-        parts += [f"{key}={value}" for key, value in self.sp.items()]
+        parts += [f"{key}={spelling(value)}" for key, value in self.sp.items()]
         return ", ".join(parts) or "no filter"
 
     def none(self, what: str = "run") -> str:
@@ -56,21 +57,12 @@ class RunFilter(NamedTuple):
         return f"there is no {what}" if self == RunFilter() else f"no {what} matches {self}"
 
 
-_ABSENT = object()
-
-
 def has_values(sp: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Return whether a state point has all the values that are wanted.
 
-    A value given as text also matches a number that is written the same way.
+    Values are compared as `aexp.kb.values.same_value` says.
     """
-    return all(_equal(sp.get(key, _ABSENT), value) for key, value in wanted.items())
-
-
-def _equal(have: object, wanted: object) -> bool:
-    return have == wanted or (
-        isinstance(wanted, str) and have is not _ABSENT and str(have) == wanted
-    )
+    return all(key in sp and same_value(sp[key], value) for key, value in wanted.items())
 
 
 def find_matching(repo: Repo, chosen: RunFilter) -> list[Run]:

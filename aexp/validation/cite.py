@@ -9,6 +9,7 @@ from aexp.kb.citing import cite, uncite
 from aexp.kb.edit import edit_file, record_lock
 from aexp.kb.findings import BatchCitation, JobCitation, Malformed, citations
 from aexp.kb.frontmatter import Document
+from aexp.kb.values import same_value, spelling
 from aexp.model import TERMINAL_STATUSES, check_experiment_id, short
 from aexp.paths import Repo
 from aexp.validation.cited import Citation, resolve
@@ -138,8 +139,8 @@ def uncite_runs(
             for one in present
             if isinstance(one, BatchCitation)
             and one.experiment_id == batch.experiment_id
-            and {k: str(v) for k, v in one.selector.items()}
-            == {k: str(v) for k, v in batch.selector.items()}
+            and one.selector.keys() == batch.selector.keys()
+            and all(same_value(one.selector[key], item) for key, item in batch.selector.items())
         ]
         gone.append(_only(same, f"{finding_id} does not cite this batch", batch.experiment_id))
     if not gone:
@@ -206,7 +207,7 @@ def _batch(evidence: Evidence, batch: Batch) -> tuple[BatchCitation, list[Record
     experiment_id = check_experiment_id(batch.experiment_id)
     records = evidence.batch(experiment_id, batch.selector)
     if not records:
-        words = ", ".join(f"{key}={value}" for key, value in batch.selector.items())
+        words = ", ".join(f"{key}={spelling(value)}" for key, value in batch.selector.items())
         raise RunNotFound(
             f"no run of {experiment_id} is known here" + (f" with {words}" if words else ""),
             f"see: aexp list-runs --experiment {experiment_id}",

@@ -6,6 +6,7 @@ from typing import Any
 
 from aexp.kb.artifacts import Artifact
 from aexp.kb.findings import BatchCitation, JobCitation, Malformed, citations
+from aexp.kb.values import same_value
 from aexp.model import COMPLETE
 from aexp.validation.evidence import Evidence, Record
 
@@ -79,9 +80,9 @@ class Cited:
         return [
             record
             for value, records in self._by_value(key)
-            if same(value, wanted)
+            if same_value(value, wanted)
             for record in records
-            if all(name in record.sp and same(record.sp[name], one) for name, one in rest)
+            if all(name in record.sp and same_value(record.sp[name], one) for name, one in rest)
         ]
 
     def _by_value(self, key: str) -> list[tuple[Any, list[Record]]]:
@@ -112,13 +113,6 @@ def resolve(citation: Citation, evidence: Evidence) -> list[Record]:
 def _may_have_more(citation: Citation, evidence: Evidence) -> bool:
     return isinstance(citation, BatchCitation) and bool(
         evidence.undecided(citation.experiment_id, citation.selector)
-    )
-
-
-def same(have: Any, wanted: Any) -> bool:
-    """Return whether a state-point value is the one asked for, as selectors compare them."""
-    return have == wanted or (
-        isinstance(wanted, str) and not isinstance(have, str) and str(have) == wanted
     )
 
 

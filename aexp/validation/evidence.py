@@ -2,10 +2,11 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, NamedTuple
 
 from aexp.errors import AexpError, CorruptFile, RunNotFound
+from aexp.kb.values import asks_for, found_by
 from aexp.ledger.digests import digest_of_runs, entry_digest
 from aexp.ledger.entries import scan_ledger
 from aexp.ledger.runs_index import IndexEntry, scan_indexes
@@ -176,8 +177,8 @@ class Evidence:
     def batch(self, experiment_id: str, selector: Mapping[str, Any]) -> list[Record]:
         """Return the runs of an experiment that have some state-point values, sorted by id.
 
-        A value given as text also matches a number that is written the same way. A run known
-        from an index only is found by ``condition`` alone (see `undecided`).
+        Values are compared as `aexp.kb.values.same_value` says. A run known from an index
+        only is found by ``condition`` alone (see `undecided`).
         """
         key = _batch_key(experiment_id, selector)
         found = self._batches.get(key)
@@ -252,35 +253,15 @@ class _Values:
     """The runs that have each value of one state-point key."""
 
     def __init__(self, runs: Mapping[str, Record], key: str) -> None:
-        self._equal: dict[Any, set[str]] = {}
-        self._written: dict[str, set[str]] = {}
+        self._found_by: dict[Hashable, set[str]] = {}
         for job_id, record in runs.items():
             if key in record.sp:
-                self._add(job_id, record.sp[key])
-
-    def _add(self, job_id: str, value: Any) -> None:
-        try:
-            frozen, written = _frozen(value), str(value)
-        except RecursionError:
-            return  # nested beyond what anybody selects by
-        self._equal.setdefault(frozen, set()).add(job_id)
-        if not isinstance(value, str):
-            self._written.setdefault(written, set()).add(job_id)
+                for name in found_by(record.sp[key]):
+                    self._found_by.setdefault(name, set()).add(job_id)
 
     def matching(self, wanted: Any) -> set[str]:
-        found = self._equal.get(_frozen(wanted), set())
-        if isinstance(wanted, str):
-            return found | self._written.get(wanted, set())
-        return found
-
-
-def _frozen(value: Any) -> Any:
-    """Return something hashable that is equal where the JSON values are."""
-    if isinstance(value, dict):
-        return ("{}", frozenset((key, _frozen(item)) for key, item in value.items()))
-    if isinstance(value, list):
-        return ("[]", *map(_frozen, value))
-    return value
+        """Return the runs whose value is the one wanted, as `same_value` compares them."""
+        return set().union(*(self._found_by.get(name, ()) for name in asks_for(wanted)))
 
 
 def _text(value: object) -> str | None:

@@ -130,7 +130,7 @@ def test_a_tolerance_of_its_own() -> None:
         ("{metric: m, value: 1, compare: [a, b], over: {condition: a}}", "compare is about"),
         ("{metric: m, value: 1, n: 0}", "n is 0"),
         ("{metric: m, value: 1, n: 1.5}", "n is 1.5"),
-        ("{metric: m, value: 1, n: true}", "n is True"),
+        ("{metric: m, value: 1, n: true}", "n is true"),
         ("{metric: m, value: 1, n: [4, 4]}", "n is [4, 4]"),
         ("{metric: m, value: 1, compare: [a, b], n: [1, 2, 3]}", "n is [1, 2, 3]"),
         ("{metric: m, value: 1, compare: [a, b], n: []}", "n is []"),
