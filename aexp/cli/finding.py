@@ -113,8 +113,8 @@ def _report(result: "CiteResult", *, as_json: bool, dry_run: bool, remove: bool)
 def check(finding_id: str, write: bool, dry_run: bool, as_json: bool) -> None:
     """Show what a finding claims beside what its cited runs give now.
 
-    The exit code is 1 where something contradicts the finding. The grammar of claims is in
-    docs/findings.md.
+    What is wrong with its citations is shown too. The exit code is 1 where anything is an error.
+    The grammar of claims is in docs/findings.md.
 
     \b
     Examples:

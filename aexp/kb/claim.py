@@ -37,8 +37,8 @@ class Number(NamedTuple):
     text : str
         Its digits.
     half_step : float
-        Half a unit of its last digit after the point: 0.005 for 0.93, 0.0005 for 0.930.
-        Zero for a whole number, which is taken as exact.
+        Half a unit of its last digit: 0.005 for 0.93, 0.0005 for 0.930 and for 1e-3. Zero
+        where that digit stands for whole units (12, 1.234e3), which are taken as exact.
     """
 
     value: float

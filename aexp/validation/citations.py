@@ -4,10 +4,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from aexp.kb.artifacts import Artifact
 from aexp.kb.findings import BatchCitation, JobCitation, Malformed, citations
 from aexp.model import short
 from aexp.validation.context import Context
 from aexp.validation.evidence import Record
+from aexp.validation.guard import guarded
 from aexp.validation.issue import Issue
 
 
@@ -25,14 +27,20 @@ def cited_runs(context: Context) -> Iterator[Issue]:
     """Report citations that are none, and those of runs that are elsewhere or nowhere."""
     for finding in context.findings:
         path = context.relative(finding.path)
-        for citation in citations(finding):
-            if isinstance(citation, Malformed):
-                yield Issue.of("finding.broken_run_citation", citation.reason, path, citation.line)
-            elif context.existence is not None:
-                if isinstance(citation, JobCitation):
-                    yield from _job(context, citation, path)
-                else:
-                    yield from _batch(context, citation, path)
+        yield from guarded("citations.cited_runs", cited_by(context, finding), path)
+
+
+def cited_by(context: Context, finding: Artifact) -> Iterator[Issue]:
+    """Report those citations of one finding."""
+    path = context.relative(finding.path)
+    for citation in citations(finding):
+        if isinstance(citation, Malformed):
+            yield Issue.of("finding.broken_run_citation", citation.reason, path, citation.line)
+        elif context.existence is not None:
+            if isinstance(citation, JobCitation):
+                yield from _job(context, citation, path)
+            else:
+                yield from _batch(context, citation, path)
 
 
 def _job(context: Context, citation: JobCitation, path: str) -> Iterator[Issue]:

@@ -9,7 +9,7 @@ from aexp.kb.edit import edit_file, record_lock
 from aexp.kb.managed import managed_block
 from aexp.model import printable
 from aexp.paths import Repo
-from aexp.validation import claims
+from aexp.validation import citations, claims
 from aexp.validation.cited import Cited
 from aexp.validation.context import Context
 from aexp.validation.issue import Issue
@@ -33,7 +33,7 @@ class FindingCheck(NamedTuple):
     verdicts : list
         One `Verdict` or `MalformedClaim` per item of ``claims:``.
     issues : list of Issue
-        What ``aexp validate`` reports of it beyond its citations' existence.
+        What ``aexp validate`` reports of its citations and claims.
     """
 
     finding: Artifact
@@ -74,6 +74,7 @@ def check_finding(repo: Repo, artifact_id: str) -> FindingCheck:
     context = Context(repo)
     cited = Cited(finding, context.evidence)
     issues = [
+        *citations.cited_by(context, finding),
         *claims.malformed_in(context, finding),
         *claims.issues_of(context, finding, cited, Sweeps(context.evidence)),
     ]

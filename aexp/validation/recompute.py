@@ -14,7 +14,7 @@ from aexp.validation.statistics import Interval, StatsMissing, Undefined
 OK = "ok"
 MISMATCH = "mismatch"
 UNCHECKED = "unchecked"
-# Of the larger number: what binary arithmetic may be off by where a bound is met exactly.
+# Of the largest number that comes in: what binary arithmetic may be off by.
 _ROUNDING = 1e-12
 
 
@@ -61,12 +61,13 @@ def recompute(claim: Claim, cited: Cited) -> Verdict:
         if claim.n is not None and claim.n != counts:
             reasons.append(f"claimed n={_slashed(claim.n)}, found {_slashed(counts)}")
         recomputed = _number(claim, samples)
-        reasons += _against_number(claim, recomputed, counts)
+        scale = statistics.scale(claim.stat, samples, recomputed)
+        reasons += _against_number(claim, recomputed, counts, scale)
         if claim.ci is not None:
             interval = statistics.interval(
                 *samples, level=claim.ci, is_paired=claim.paired is not None
             )
-            reasons += _against_interval(claim, interval)
+            reasons += _against_interval(claim, interval, scale)
     except Undefined as undefined:
         reasons.append(str(undefined))
     except StatsMissing as missing:
@@ -169,35 +170,45 @@ def _number(claim: Claim, samples: Sequence[Sequence[float]]) -> float:
     )
 
 
-def _against_number(claim: Claim, recomputed: float, counts: tuple[int, ...]) -> list[str]:
+def _against_number(
+    claim: Claim, recomputed: float, counts: tuple[int, ...], scale: float
+) -> list[str]:
     origin = f"recomputed {exact(recomputed)} from {_counted(counts)}"
     reasons = []
-    if claim.value is not None and not _near(claim, claim.value, recomputed):
+    if claim.value is not None and not _near(claim, claim.value, recomputed, scale):
         reasons.append(f"claimed {_with_tolerance(claim, claim.value)}, {origin}")
-    if claim.greater is not None and not recomputed > claim.greater.value:
+    if claim.greater is not None and not _above(recomputed, claim.greater.value, scale):
         reasons.append(f"claimed > {claim.greater.text}, {origin}")
-    if claim.less is not None and not recomputed < claim.less.value:
+    if claim.less is not None and not _above(claim.less.value, recomputed, scale):
         reasons.append(f"claimed < {claim.less.text}, {origin}")
     return reasons
 
 
-def _against_interval(claim: Claim, interval: Interval) -> list[str]:
+def _against_interval(claim: Claim, interval: Interval, scale: float) -> list[str]:
     assert claim.ci is not None
     name = f"{percent(claim.ci)} interval [{exact(interval[0])}, {exact(interval[1])}]"
     reasons = []
     for end, claimed, found in (("low", claim.low, interval[0]), ("high", claim.high, interval[1])):
-        if claimed is not None and not _near(claim, claimed, found):
+        if claimed is not None and not _near(claim, claimed, found, scale):
             reasons.append(f"claimed {end} {_with_tolerance(claim, claimed)}, recomputed {name}")
-    if claim.greater is not None and not interval[0] > claim.greater.value:
+    if claim.greater is not None and not _above(interval[0], claim.greater.value, scale):
         reasons.append(f"claimed > {claim.greater.text}, but the {name} is not above it")
-    if claim.less is not None and not interval[1] < claim.less.value:
+    if claim.less is not None and not _above(claim.less.value, interval[1], scale):
         reasons.append(f"claimed < {claim.less.text}, but the {name} is not below it")
     return reasons
 
 
-def _near(claim: Claim, claimed: Number, recomputed: float) -> bool:
-    slack = _ROUNDING * max(abs(claimed.value), abs(recomputed))
+def _near(claim: Claim, claimed: Number, recomputed: float, scale: float) -> bool:
+    slack = _slack(claimed.value, recomputed, scale)
     return abs(recomputed - claimed.value) <= claim.allowed(claimed) + slack
+
+
+def _above(upper: float, lower: float, scale: float) -> bool:
+    return upper - lower > _slack(upper, lower, scale)
+
+
+def _slack(one: float, other: float, scale: float) -> float:
+    return _ROUNDING * max(abs(one), abs(other), scale)
 
 
 def _with_tolerance(claim: Claim, number: Number) -> str:

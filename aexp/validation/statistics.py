@@ -5,6 +5,7 @@ Point statistics are those of `aexp.ledger.points`; intervals come from `scipy.s
 ``docs/findings.md``.
 """
 
+import sys
 import warnings
 from collections.abc import Sequence
 
@@ -22,6 +23,8 @@ __all__ = [
 ]
 
 INSTALL = "pip install 'aexp[stats]'"
+
+_PICKED = frozenset({"median", "min", "max", "count"})
 
 Interval = tuple[float, float]
 
@@ -49,6 +52,21 @@ def difference(
     if is_paired:
         return point(kind, [a - b for a, b in zip(first, second, strict=True)])
     return finite(point(kind, first) - point(kind, second))
+
+
+def scale(stat: str, samples: Sequence[Sequence[float]], found: float) -> float:
+    """Return the size of the numbers whose binary rounding is in a statistic.
+
+    Where values are added or subtracted, the rounding of the largest of them stays in a
+    result that is much smaller; those that pick a value have that of their result alone.
+    """
+    largest = [max((abs(value) for value in sample), default=0.0) for sample in samples]
+    if stat == "ratio":
+        below = abs(point("mean", samples[1]))
+        return min((largest[0] + abs(found) * largest[1]) / below, sys.float_info.max)
+    if stat in _PICKED:
+        return abs(found)
+    return max(largest)
 
 
 def interval(

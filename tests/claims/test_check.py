@@ -9,6 +9,7 @@ from aexp.errors import ArtifactReadError
 from aexp.kb.managed import managed_block
 from aexp.validation.finding import BEGIN, END
 
+FULL = "{type: batch, experiment_id: E001, selector: {condition: full}}"
 GOOD = "{metric: accuracy, value: 0.93, ci: 0.95, n: 3}"
 
 
@@ -56,6 +57,20 @@ def test_a_finding_that_claims_nothing(lab: Any) -> None:
     assert "claims nothing" in lab.stderr
     lab.cli("finding", "check", "F001", "--write", rc=2)
     lab.cli("finding", "check", "F001", "--dry-run", rc=2)
+
+
+@pytest.mark.parametrize("claimed", [(), ("{metric: accuracy, value: 0.9}",)])
+def test_a_broken_citation_fails_it_with_claims_and_without(
+    lab: Any, claimed: tuple[str, ...]
+) -> None:
+    lab.sweep(0.9)
+    lab.finding(*claimed, cites=(FULL, "{type: job, id: %s}" % ("a" * 32), "{type: jbo}"))
+    out = lab.cli("finding", "check", "F001", rc=1)
+    assert out.count("ERROR finding.broken_run_citation") == 2
+    assert "F001-wider.md:5" in out
+    assert json.loads(lab.cli("finding", "check", "F001", "--json", rc=1))["ok"] is False
+    lab.finding(cites=("{type: batch, experiment_id: E404}",))
+    assert "ERROR finding.empty_batch" in lab.cli("finding", "check", "F001", rc=1)
 
 
 def test_write_fills_a_block_and_leaves_the_rest(lab: Any) -> None:

@@ -388,3 +388,29 @@ def test_an_entry_is_digested_once_however_often_it_is_pinned(
     monkeypatch.setattr(evidence, "entry_digest", counted)
     assert lab.codes().count("finding.entry_changed") == 15
     assert sorted(digested) == sorted(ids)
+
+
+@pytest.mark.parametrize(
+    ("full", "cls", "claim", "holds"),
+    [
+        # 0.1 + 0.2 - 0.3 is 5.6e-17 in binary, and no difference.
+        ([0.1 + 0.2, 0.5], [0.3, 0.5], "compare: [full, cls], greater: 0", False),
+        ([0.3, 0.5], [0.1 + 0.2, 0.5], "compare: [full, cls], less: 0", False),
+        ([0.1 + 0.2], [0.3], "compare: [full, cls], value: 0", True),
+        ([0.1 + 0.2], [0.3], "compare: [full, cls], paired: seed, greater: 0", False),
+        ([0.1 + 0.2], [0.3], "compare: [full, cls], stat: ratio, greater: 1", False),
+        ([0.31], [0.3], "compare: [full, cls], greater: 0", True),
+        ([0.31], [0.3], "compare: [full, cls], stat: ratio, greater: 1", True),
+        ([1e-20, 3e-20], [], "over: {condition: full}, greater: 0", True),
+        ([1e-20, 1e6], [], "over: {condition: full}, stat: min, greater: 0", True),
+        ([0.1 + 0.2 - 0.3, 0.0], [], "over: {condition: full}, stat: max, greater: 0", True),
+        ([1e300], [1e-5], "compare: [full, cls], stat: ratio, greater: 0", True),
+    ],
+)
+def test_binary_rounding_is_no_evidence(
+    lab: Any, full: list[float], cls: list[float], claim: str, holds: bool
+) -> None:
+    lab.sweep(*full)
+    lab.sweep(*cls, condition="cls")
+    lab.finding(f"{{metric: accuracy, {claim}}}", cites=("{type: batch, experiment_id: E001}",))
+    assert ("finding.claim_mismatch" not in lab.codes()) is holds
