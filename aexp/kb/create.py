@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, NamedTuple
@@ -23,13 +24,14 @@ from aexp.kb.artifacts import (
 )
 from aexp.kb.edit import record_lock
 from aexp.kb.experiments import json_value
-from aexp.kb.links import FIXED, Backlinks, add_backlinks, check_link, links_block
+from aexp.kb.links import FIXED, Backlinks, add_backlinks, check_link, check_target, links_block
 from aexp.kb.slug import slug
 from aexp.model import check_tag, utc_now
 from aexp.paths import Repo
 
 _PLACEHOLDER = re.compile(r"\{([A-Z_]+)\}")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_HIDDEN = frozenset(("Cf", "Cc", "Cs", "Co", "Zl", "Zp"))
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _NOT_WORDS = frozenset("y n yes no on off true false null".split())  # noqa: SIM905
 _LAST_NUMBER = 999_999_999
@@ -100,9 +102,10 @@ def create(repo: Repo, draft: Draft, *, dry_run: bool = False) -> ArtifactCreate
         check_id(draft.artifact_id, draft.kind)
     try:
         check_inside(repo, repo.at(draft.kind.folder))
-        for name in [*draft.parents.values(), *links]:
-            if any(kind.id_pattern.fullmatch(name) for kind in KINDS.values()):
-                find_artifact(repo, name)
+        for name in draft.parents.values():
+            find_artifact(repo, name)
+        for name in links:
+            check_target(repo, name)
         with nullcontext() if dry_run else record_lock(repo):
             # First without writing: a parent that cannot be patched is found before the file is.
             add_backlinks(repo, "X", draft.parents.values(), dry_run=True)
@@ -182,11 +185,27 @@ def check_title(title: str) -> str:
         plain.encode("utf-8")
     except UnicodeEncodeError:
         raise ArtifactCreateError(f"the title {title!r} is not UTF-8", "write it again") from None
-    if not plain or len(plain) > 300 or _FORBIDDEN.search(plain):
+    hidden = next((char for at, char in enumerate(plain) if _is_hidden(plain, at)), None)
+    if hidden is not None:
+        raise ArtifactCreateError(
+            f"{title[:320]!a} cannot be a title: U+{ord(hidden):04X} does not show",
+            "write it in one line of visible characters",
+        )
+    if not plain or len(plain) > 300:
         raise ArtifactCreateError(
             f"{title[:320]!r} cannot be a title", "a title is one line of 1 to 300 characters"
         )
     return plain
+
+
+def _is_hidden(text: str, at: int) -> bool:
+    """Return whether a character does not show, or changes how others do."""
+    if unicodedata.category(text[at]) not in _HIDDEN:
+        return False
+    around = text[at - 1 : at] + text[at + 1 : at + 2]
+    # Scripts that join their letters need these two between them.
+    joins = text[at] in "\u200c\u200d" and len(around) == 2
+    return not (joins and all(unicodedata.category(char)[0] in "LM" for char in around))
 
 
 def render(

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from aexp.errors import ArtifactReadError, StoreReadOnly
-from aexp.files import locked, read_bytes, write_atomic
+from aexp.files import locked, write_atomic
 from aexp.kb.artifacts import check_inside
-from aexp.kb.frontmatter import Document, frontmatter_span
+from aexp.kb.frontmatter import Document, frontmatter_span, read_text
 from aexp.kb.markdown import find_section, line_break, lines_of
 from aexp.paths import Repo
 
@@ -50,13 +50,7 @@ def edit_file(
         If the file is missing, not UTF-8, or a link that leaves the repository.
     """
     check_inside(repo, path)
-    data = read_bytes(path)
-    if data is None:
-        raise ArtifactReadError(f"{path} does not exist", None)
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ArtifactReadError(f"{path} is not UTF-8: {error}", "save it as UTF-8") from error
+    text = read_text(path)
     mark = _BOM if text.startswith(_BOM) else ""
     new = change(text[len(mark) :])
     if mark + new == text:

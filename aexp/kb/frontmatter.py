@@ -1,6 +1,8 @@
 """Read a markdown file with YAML frontmatter: its values, its body, and their lines."""
 
+import os
 import re
+import stat
 from functools import cached_property
 from typing import Any
 
@@ -101,11 +103,33 @@ def read_document(path: str) -> Document:
         If the file is missing or not UTF-8, or its frontmatter is not a YAML mapping with
         distinct keys within the limits of size, depth and expansion.
     """
-    data = read_bytes(path)
+    return Document(path, read_text(path).removeprefix("\ufeff"))
+
+
+def read_text(path: str) -> str:
+    """Return a note's text, its byte order mark included.
+
+    Raises
+    ------
+    ArtifactReadError
+        If there is no such file, it cannot be read or is not UTF-8, or it is none: a folder, a
+        device, a pipe, from which a reader would wait for ever.
+    """
+    try:
+        is_file = stat.S_ISREG(os.stat(path).st_mode)
+        data = read_bytes(path) if is_file else None
+    except (FileNotFoundError, NotADirectoryError):
+        is_file, data = True, None
+    except OSError as error:  # for instance a link to itself
+        raise ArtifactReadError(
+            f"cannot read {path}: {error.strerror or error}", "check the file and its permissions"
+        ) from error
+    if not is_file:
+        raise ArtifactReadError(f"{path} is not a file", "move it elsewhere")
     if data is None:
         raise ArtifactReadError(f"{path} does not exist", None)
     try:
-        return Document(path, data.decode("utf-8-sig"))
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ArtifactReadError(f"{path} is not UTF-8: {error}", "save it as UTF-8") from error
 

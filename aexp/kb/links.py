@@ -1,11 +1,12 @@
 """The ``[[links]]`` between notes, patched as text into ``## Links``."""
 
+import os
 import re
 from collections.abc import Iterable
 from functools import partial
 from typing import NamedTuple
 
-from aexp.errors import ArtifactReadError, UsageError
+from aexp.errors import ArtifactNotFound, ArtifactReadError, UsageError
 from aexp.kb.artifacts import find_artifact
 from aexp.kb.edit import append_to_section, edit_file
 from aexp.kb.frontmatter import frontmatter_span
@@ -14,8 +15,10 @@ from aexp.paths import Repo
 
 SECTION = "Links"
 FIXED = ("ACTIVE", "CHALLENGE")
+_ARTIFACT_ID = re.compile(r"[HEFT][0-9]{3,9}", re.ASCII)
+_REVIEW_ID = re.compile(r"(?:L|CR|SR)[0-9]{3,9}", re.ASCII)
 _LINK = re.compile(r"\[\[([^\[\]|#]+)[^\[\]]*\]\]")
-_NAME = re.compile(r"[^\[\]|#^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,200}")
+_NAME = re.compile(r"[^\[\]|#^/\\\x00-\x1f\x7f-\x9f\u2028\u2029]{1,200}")
 
 
 class Backlinks(NamedTuple):
@@ -34,11 +37,36 @@ def check_link(name: str) -> str:
         If it cannot.
     """
     plain = name.strip().removeprefix("[[").removesuffix("]]").strip()
-    if not _NAME.fullmatch(plain):
+    if not _NAME.fullmatch(plain) or plain.endswith(".md"):
         raise UsageError(
             f"{name!r} cannot be linked", "give the id or the file name of a note, like E001"
         )
     return plain
+
+
+def check_target(repo: Repo, name: str) -> None:
+    """Refuse a link that leads nowhere: `name` is the id or file name of no note.
+
+    Raises
+    ------
+    ArtifactNotFound
+        If it is.
+    """
+    if name in FIXED or name == "DASHBOARD":
+        return
+    if _ARTIFACT_ID.fullmatch(name):
+        find_artifact(repo, name)
+        return
+    is_id = _REVIEW_ID.fullmatch(name)
+    for _, folders, files in os.walk(repo.at("kb")):
+        folders[:] = [folder for folder in folders if not folder.startswith(".")]
+        if f"{name}.md" in files:
+            return
+        if is_id and any(file.startswith(name + "-") and file.endswith(".md") for file in files):
+            return
+    raise ArtifactNotFound(
+        f"no note is called {name!r}", "give the id or the file name of a note, like E001"
+    )
 
 
 def links_block(names: Iterable[str]) -> str:

@@ -106,6 +106,11 @@ def test_unusable_titles_are_refused(kb: Any, title: str) -> None:
         {"extra_links": ["E099"]},
         {"extra_links": ["x]] [[y"]},
         {"extra_links": ["a\nb"]},
+        {"extra_links": ["nowhere"]},
+        {"extra_links": ["L001"]},
+        {"extra_links": ["../research/hypotheses/H001-claim"]},
+        {"extra_links": ["kb\\x"]},
+        {"extra_links": ["H001-claim.md"]},
         {"tags": ["a\x1bb"]},
         {"tags": [""]},
     ],
@@ -115,6 +120,44 @@ def test_what_is_refused_writes_nothing(chain: Any, options: dict[str, Any]) -> 
     with pytest.raises(UsageError):
         aexp.new_hypothesis(title="x", repo_root=chain.root, **options)
     assert chain.files() == before
+
+
+def test_what_is_linked_is_there(chain: Any) -> None:
+    for path in ("kb/research/literature/L001-paper.md", "kb/lessons/what we learnt.md"):
+        (chain.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (chain.root / path).write_text("# A note\n")
+    names = ["E001", "E001-sweep", "DASHBOARD", "L001", "L001-paper", "what we learnt"]
+    made = aexp.new_hypothesis(title="x", extra_links=names, repo_root=chain.root)
+    loaded = aexp.load_hypothesis(made.artifact_id, repo_root=chain.root)
+    assert linked_names(loaded.text) == ["ACTIVE", "CHALLENGE", *names]
+    issues = aexp.validate_repo(chain.root).issues
+    assert not [one for one in issues if one.code == "kb.link_target" and "H002" in str(one.path)]
+    with pytest.raises(ArtifactCreateError, match="no note is called 'nowhere'") as caught:
+        aexp.new_hypothesis(title="y", extra_links=["nowhere"], repo_root=chain.root)
+    assert "file name of a note" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    "hidden", list("\u202e\u2066\u200b\u200c\u200d\ufeff\xad\ue000\u2028\u2029\x85\U000e0041")
+)
+def test_what_does_not_show_is_no_part_of_a_title(kb: Any, hidden: str) -> None:
+    with pytest.raises(ArtifactCreateError, match=f"U\\+{ord(hidden):04X} does not show") as caught:
+        aexp.new_thread(title=f"a {hidden} b", repo_root=kb.root)
+    assert hidden not in caught.value.message
+    assert not (kb.root / "kb").exists()
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        "\u0915\u094d\u200d\u0937",
+        "caf\u0065\u0301",
+    ],
+)
+def test_letters_may_be_joined(kb: Any, title: str) -> None:
+    made = aexp.new_thread(title=title, repo_root=kb.root)
+    assert aexp.load_thread(made.artifact_id, repo_root=kb.root).title == title
 
 
 def test_the_smallest_unused_id_is_taken(chain: Any) -> None:

@@ -1,5 +1,6 @@
 """What is read: frontmatter with its lines, artifacts of every state, citations."""
 
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,29 @@ def test_a_corrupt_file_costs_itself(chain: Any, tmp_path: Path) -> None:
     for artifact_id in ("H007", "H008", "H009"):
         with pytest.raises(ArtifactReadError):
             load_artifact(chain.repo, artifact_id)
+
+
+def test_only_files_are_read(chain: Any) -> None:
+    folder = chain.root / "kb" / "research" / "hypotheses"
+    os.mkfifo(folder / "H002-pipe.md")
+    (folder / "H003-linked.md").symlink_to("H002-pipe.md")
+    (folder / "H004-loop.md").symlink_to("H004-loop.md")
+    (folder / "H005-folder.md").mkdir()
+    (folder / "H006-dangling.md").symlink_to("nothing")
+    with pytest.warns(CorruptFileWarning) as said:
+        found = list_artifacts(chain.repo)
+    assert [one.artifact_id for one in found] == ["H001", "E001", "F001", "T001"]
+    told = [str(one.message) for one in said]
+    for name, reason in (
+        ("H002-pipe.md", "is not a file"),
+        ("H003-linked.md", "is not a file"),
+        ("H004-loop.md", "Too many levels of symbolic links"),
+        ("H005-folder.md", "is not a file"),
+        ("H006-dangling.md", "does not exist"),
+    ):
+        assert [reason in line for line in told if name in line] == [True]
+        with pytest.raises(ArtifactReadError, match=f"{name}.*{reason}|{reason}.*{name}"):
+            aexp.set_status(name[:4], "TESTING", repo_root=chain.root)
 
 
 def test_an_id_of_two_files_is_named_with_both(chain: Any) -> None:
