@@ -161,7 +161,8 @@ CODES: Mapping[str, Code] = {
     "ledger.corrupt_entry": Code(
         "error",
         "a file named like a ledger entry is none: no JSON object, another run's, without an "
-        "ended status or a state point, or a link; it satisfies no citation",
+        "ended status, without the state point whose hash its id is, or a link; it satisfies no "
+        "citation",
         "restore it from git, or `aexp ledger promote ID` where the run is",
     ),
     "ledger.foreign_file": Code(

@@ -14,7 +14,7 @@ from aexp.model import Run, section
 from aexp.paths import Repo
 from aexp.runs.earlier import ended_elsewhere
 from aexp.runs.publish import entry_of
-from aexp.runs.store import read_run, run_ids
+from aexp.runs.store import compute_job_id, read_run, run_ids
 from aexp.validation.statistics import as_number
 
 _INDEX_KEYS = frozenset({"experiment_id", "condition"})
@@ -130,6 +130,8 @@ class Evidence:
         for file in scan_ledger(repo):
             if file.entry is None or file.job_id is None:
                 evidence.junk[file.name] = file.fault
+            elif not _has_id(file.entry["statepoint"], file.job_id):
+                evidence.junk[file.name] = "has the state point of another run"
             else:
                 evidence.ledger[file.job_id] = _of_entry(file.job_id, file.entry)
         evidence._read_store(repo)
@@ -262,6 +264,14 @@ class _Values:
     def matching(self, wanted: Any) -> set[str]:
         """Return the runs whose value is the one wanted, as `same_value` compares them."""
         return set().union(*(self._found_by.get(name, ()) for name in asks_for(wanted)))
+
+
+def _has_id(sp: dict[str, Any], job_id: str) -> bool:
+    """Return whether a state point is that of a run: the id is its hash."""
+    try:
+        return compute_job_id(sp) == job_id
+    except RecursionError:
+        return False
 
 
 def _text(value: object) -> str | None:

@@ -199,6 +199,11 @@ CASES = [
         write(LEDGER, f'{{"job_id": "{NOBODY}", "status": "failed"}}'),
         LEDGER,
     ),
+    Case(
+        "ledger.corrupt_entry",
+        write(LEDGER, f'{{"job_id": "{NOBODY}", "status": "failed", "statepoint": {{"a": 1}}}}'),
+        LEDGER,
+    ),
     Case("ledger.corrupt_entry", link(LEDGER, "/etc/hostname"), LEDGER),
     Case("ledger.corrupt_entry", write(LEDGER + "/x", ""), LEDGER),
     Case(

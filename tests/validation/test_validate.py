@@ -75,6 +75,18 @@ def test_a_junk_ledger_file_satisfies_nothing(lab: Any) -> None:
     assert "its ledger file is no entry" in lab.issues()[1].message
 
 
+def test_an_entry_with_the_state_point_of_another_run_satisfies_nothing(lab: Any) -> None:
+    job_id = lab.entry({"condition": "cls", "seed": 1})
+    lab.cite(job(job_id), batch("{condition: cls}"))
+    assert lab.issues() == []
+    lab.edit(f".aexp/ledger/{job_id}.json", '"cls"', '"full"')
+    lab.cite(job(job_id), batch("{condition: full}"))
+    codes = ["ledger.corrupt_entry", "finding.broken_run_citation", "finding.empty_batch"]
+    assert lab.codes() == codes
+    lab.run({"condition": "cls", "seed": 1})
+    assert lab.codes() == ["ledger.corrupt_entry", "finding.empty_batch"]
+
+
 def test_a_corrupt_run_costs_itself_only(lab: Any) -> None:
     good, bad = lab.run({"seed": 1}), lab.run({"seed": 2})
     lab.write(f".runs/workspace/{bad}/signac_job_document.json", "{")
