@@ -115,6 +115,11 @@ def utc_now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
+def utc_at(seconds: float) -> str:
+    """Return a moment, given in seconds since 1970, in the store's format."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
 def epoch(stamp: object) -> float:
     """Return seconds since 1970 of a stored time, 0.0 when it is not one."""
     if not isinstance(stamp, str):

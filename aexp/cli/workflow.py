@@ -10,8 +10,20 @@ from aexp.model import check_experiment_id, check_tag
 from aexp.paths import Repo
 
 
+def check_cores(value: str | None) -> str | None:
+    """Refuse what Snakemake would wait on for ever: no cores."""
+    if value is None or value == "all" or (value.isdecimal() and int(value) > 0):
+        return value
+    raise click.BadParameter(f"{value!r} is neither a number above 0 nor all")
+
+
 @click.command("run", context_settings={"ignore_unknown_options": True})
-@click.option("--cores", metavar="N", help="Cores on this machine (default 1 without a profile).")
+@click.option(
+    "--cores",
+    metavar="N",
+    callback=lambda _context, _option, value: check_cores(value),
+    help="Cores on this machine, or all (default 1 without a profile).",
+)
 @click.option("--profile", metavar="DIR", help="A Snakemake profile, for instance profiles/slurm.")
 @click.option("--experiment", metavar="E###", help="Only runs of this experiment.")
 @click.option("--tag", metavar="TAG", help="Only runs with this tag.")

@@ -7,7 +7,14 @@ from aexp.model import Run, epoch, section
 from aexp.paths import Repo
 from aexp.runs.document import block_of
 
-_END_KEYS = ("status", "started_at", "ended_at", "wallclock_s", "summary_metrics")
+_END_KEYS = (
+    "status",
+    "started_at",
+    "heartbeat_at",
+    "ended_at",
+    "wallclock_s",
+    "summary_metrics",
+)
 _END_RECORD_KEYS = (
     "cause",
     "message",
@@ -17,20 +24,21 @@ _END_RECORD_KEYS = (
     "registered_machine",
 )
 _PROGRESS_KEYS = ("stop_requested_at", "failures", "faults")
+_NOT_KEPT = frozenset({"attempts", "before", "superseded", "stop_requested_at"})
 
 
 def kept_end(run: Run) -> dict[str, Any]:
     """Return what is needed to take a queueing back that has not begun to execute."""
     return {
         "doc": {key: run.doc[key] for key in _END_KEYS if key in run.doc},
-        "record": {key: run.record[key] for key in _END_RECORD_KEYS if key in run.record},
-        "last_error": run.queue.get("last_error"),
+        "record": {key: item for key, item in run.record.items() if key not in _NOT_KEPT},
+        "queue": dict(run.queue),
     }
 
 
 def forget_end(run: Run) -> None:
     """Take the earlier end out of the document of a run that is queued again."""
-    for key in (*_END_KEYS, "heartbeat_at"):
+    for key in _END_KEYS:
         if key != "status":
             run.doc.pop(key, None)
     record = block_of(run.doc, "aexp_run")
@@ -44,12 +52,8 @@ def restore_end(run: Run) -> bool:
     if not before:
         return False
     run.doc.update(before["doc"])
-    record = {**run.record, **before["record"]}
-    for key in ("before", "superseded", "stop_requested_at"):
-        record.pop(key, None)
-    run.doc["aexp_run"] = record
-    if before["last_error"] is not None:
-        block_of(run.doc, "queue")["last_error"] = before["last_error"]
+    run.doc["queue"] = before["queue"]
+    run.doc["aexp_run"] = {**before["record"], "attempts": run.attempts}
     return True
 
 

@@ -28,6 +28,8 @@ class Outcome(NamedTuple):
         ``max_rss_mb`` and ``cpu_s`` of the command.
     metrics : dict or None
         What the run wrote to its metrics file.
+    ended_at : str or None
+        When the attempt ended, where that is known to be before now.
     """
 
     status: str
@@ -38,6 +40,7 @@ class Outcome(NamedTuple):
     tail: str = ""
     usage: dict[str, float] = {}  # noqa: RUF012  (never mutated)
     metrics: dict[str, Any] | None = None
+    ended_at: str | None = None
 
 
 def decide(record: dict[str, Any], outcome: Outcome) -> Outcome:
@@ -66,12 +69,12 @@ def close_attempt(attempt: dict[str, Any], reported: Outcome, outcome: Outcome, 
     """Write the end of an attempt: what was reported, and what was decided."""
     to_be_retried = outcome.status == QUEUED and (reported.fault or reported.status == FAILED)
     attempt["status"] = FAILED if to_be_retried else outcome.status
-    attempt["ended_at"] = now
+    attempt["ended_at"] = ended = reported.ended_at or now
     wallclock = outcome.usage.get("wallclock_s")
     attempt["wallclock_s"] = (
         round(wallclock, 3)
         if wallclock is not None
-        else round(max(0.0, epoch(now) - epoch(attempt.get("started_at"))), 3)
+        else round(max(0.0, epoch(ended) - epoch(attempt.get("started_at"))), 3)
     )
     attempt["returncode"] = outcome.returncode
     attempt["cause"] = outcome.cause

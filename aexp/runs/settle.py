@@ -1,9 +1,14 @@
 """Runs left ``running``: is anybody executing them, and what becomes of them if not."""
 
+import contextlib
+import os
+import time
+from typing import Any
+
 from aexp import slurm
 from aexp.errors import CorruptFile, StatusError
-from aexp.model import FAILED, QUEUED, RUNNING, Run, section, short
-from aexp.paths import Repo, hostname
+from aexp.model import FAILED, QUEUED, RUNNING, Run, epoch, section, short, utc_at
+from aexp.paths import HEARTBEAT, Repo, hostname
 from aexp.processes import is_running
 from aexp.runs import claims
 from aexp.runs.claims import Claim, Liveness, Owner
@@ -80,7 +85,22 @@ def settle_dead_attempt(repo: Repo, job_id: str, reason: str, owner: Owner | Non
         outcome = Outcome(QUEUED, cause="interrupted", message=reason)
     else:
         outcome = Outcome(FAILED, cause=cause or "lost", fault=True, message=reason)
-    return end_attempt(repo, job_id, outcome)
+    return end_attempt(repo, job_id, outcome._replace(ended_at=_last_seen(repo, job_id, last)))
+
+
+def _last_seen(repo: Repo, job_id: str, attempt: dict[str, Any]) -> str | None:
+    """Return when an attempt last gave a sign of life, not before its start, nor in the future.
+
+    It may be found days later; those days are not the run's.
+    """
+    files = [repo.run_file(job_id, HEARTBEAT)]
+    if isinstance(attempt.get("attempt"), int):
+        files.append(repo.log_path(job_id, attempt["attempt"]))
+    seen = epoch(attempt.get("started_at"))
+    for path in files:
+        with contextlib.suppress(OSError):
+            seen = max(seen, os.stat(path).st_mtime)
+    return utc_at(min(seen, time.time())) if seen else None
 
 
 def settle(

@@ -3,12 +3,13 @@
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any, Protocol
 
 from aexp import slurm
-from aexp.errors import AexpError, UsageError
+from aexp.errors import AexpError, CorruptFileWarning, LedgerWarning, UsageError
 from aexp.model import COMPLETE, JOB_ID, RUNNING, Run, check_experiment_id, check_tag, short
 from aexp.paths import GATE, SENTINEL, Repo
 from aexp.queue.pending import BLOCKED, ELSEWHERE, IS_RUNNING, UNKNOWN, Queue
@@ -53,6 +54,7 @@ class Engine:
         except AexpError as error:
             # Snakemake prints the message alone, so the hint becomes part of it.
             raise type(error)(f"{error.message}; {error.hint}") from None
+        _show_our_warnings_plainly()
         self._adopt = str(config.get("adopt", "")).lower() in ("1", "true", "yes")
         slurm.remember_start()
         outlast_silence()
@@ -202,6 +204,19 @@ def _is_submitted() -> bool:
 def _declared(run: Run) -> dict[str, Any]:
     value = run.record.get("resources")
     return value if isinstance(value, dict) else {}
+
+
+def _show_our_warnings_plainly() -> None:
+    """Let a damaged file be one line among Snakemake's, without the place in our code."""
+    others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
+        if issubclass(category, (CorruptFileWarning, LedgerWarning)):
+            sys.stderr.write(f"aexp: {message}\n")
+        else:
+            others(message, category, *where, **options)
+
+    warnings.showwarning = show
 
 
 def _repository() -> Repo:

@@ -10,7 +10,7 @@ from typing import Any
 from aexp import slurm
 from aexp.errors import AexpError, CorruptFile, StatusError, UsageError
 from aexp.files import read_object, remove, write_atomic
-from aexp.model import COMPLETE, Run, printable, section, short, utc_now
+from aexp.model import COMPLETE, STOPPED, Run, printable, section, short, utc_now
 from aexp.paths import Repo
 from aexp.processes import host_identity, is_running, start_time
 from aexp.runs.reconcile import reconcile
@@ -148,6 +148,7 @@ class Session:
         """Say which runs are not complete; return how many are."""
         complete = 0
         others: list[str] = []
+        has_ended = is_left = False
         for job_id in ids:
             try:
                 run = read_run(self.repo, job_id)
@@ -158,6 +159,8 @@ class Session:
                 complete += 1
             else:
                 others.append(_describe(run))
+                has_ended = has_ended or run.is_terminal
+                is_left = is_left or not run.is_terminal
         if ids:
             _say(f"{complete} of {len(ids)} run(s) complete")
         for line in others[:_SHOWN]:
@@ -165,7 +168,10 @@ class Session:
         if len(others) > _SHOWN:
             _say(f"... and {len(others) - _SHOWN} more; see: aexp queue list --include-terminal")
         if others:
-            _say("look: aexp show-run ID, aexp logs ID; again: aexp queue retry --failed")
+            again = "aexp queue retry --failed" if has_ended else "call the same command"
+            _say(f"look: aexp show-run ID, aexp logs ID; again: {again}")
+        if has_ended and is_left:
+            _say("what is still queued is executed by the next call")
         return complete
 
     def close_with_error(self) -> None:
@@ -191,7 +197,7 @@ def _describe(run: Run) -> str:
         parts.append(f"cause {cause}")
     elif code is not None:
         parts.append(f"exit code {code}")
-    tail = section(run.queue, "last_error").get("stderr_tail")
+    tail = section(run.queue, "last_error").get("stderr_tail") if run.status != STOPPED else None
     last = str(tail).strip().splitlines()[-1:] if tail else []
     return ", ".join(parts) + (f": {printable(last[0])[:160]}" if last else "")
 

@@ -1,6 +1,7 @@
 """The wrapper dies without a word: nothing is lost, and no run executes twice at once."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -242,3 +243,29 @@ def test_a_python_that_dies_inside_the_lifecycle_is_found(research: Any) -> None
     research.aexp("reconcile")
     doc = json.loads((research.workspace(job_id) / "signac_job_document.json").read_text())
     assert (doc["status"], doc["aexp_run"]["attempts"][0]["cause"]) == ("queued", "lost")
+
+
+def test_the_days_until_a_lost_attempt_is_found_are_not_the_runs(
+    research: Any, wait_until: Any
+) -> None:
+    research.experiment("echo up; sleep 300")
+    job_id = research.one("seed=0", "--max-faults", "1")
+    wrapper = research.start_aexp("run-queued", job_id, env={"AEXP_HEARTBEAT_S": "0"})
+    log = research.workspace(job_id) / "logs" / "1.log"
+    wait_until(lambda: log.exists() and log.read_text() == "up\n")
+    wrapper.kill()
+    wrapper.wait()
+    path = research.workspace(job_id) / "signac_job_document.json"
+    doc = json.loads(path.read_text())
+    began = time.time() - 3 * 86400  # as if it had been on Friday
+    doc["started_at"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began))
+    doc["aexp_run"]["attempts"][0]["started_at"] = doc["started_at"]
+    path.write_text(json.dumps(doc))
+    for file in (log, research.workspace(job_id) / "heartbeat"):
+        if file.exists():
+            os.utime(file, (began + 60, began + 60))
+    research.aexp("reconcile")
+    entry = research.entry(job_id)
+    assert (entry["status"], entry["cause"]) == ("failed", "lost")
+    assert 59 <= entry["attempts"][0]["wallclock_s"] <= 61
+    assert entry["wallclock_s"] == entry["attempts"][0]["wallclock_s"]

@@ -298,3 +298,29 @@ def test_the_message_of_an_earlier_end_does_not_stay(research: Any) -> None:
     research.snakemake()
     assert research.status(child) == "complete"
     assert "message" not in research.doc(child)["aexp_run"]
+
+
+def test_taking_a_retry_back_restores_everything(research: Any) -> None:
+    research.experiment("test {seed} = 0")
+    [job_id] = research.add("seed=1", "--retries", "1", "--tag", "t")
+    research.aexp("run-queued", job_id, rc=1)
+    doc, entry = research.doc(job_id), research.entry(job_id)
+    research.aexp("queue", "retry", job_id)
+    research.aexp("queue", "remove", job_id)
+    assert research.doc(job_id) == doc
+    assert research.entry(job_id) == entry
+    research.add("seed=1", "--retries", "5", "--tag", "other", "--priority", "3")
+    research.aexp("queue", "remove", job_id)
+    assert research.doc(job_id) == doc
+    assert research.entry(job_id) == entry
+
+
+@pytest.mark.parametrize("damage", [b"", b'{"aexp": {"experiment_id": "E001"}, "sta'])
+def test_a_damaged_document_is_named_by_the_list(research: Any, damage: bytes) -> None:
+    [job_id] = research.add("seed=1")
+    path = research.workspace(job_id) / "signac_job_document.json"
+    path.write_bytes(damage)
+    assert str(path) in research.aexp("queue", "list").stderr
+    said = research.snakemake().stderr
+    assert f"aexp: {path}" in said
+    assert "CorruptFileWarning" not in said
