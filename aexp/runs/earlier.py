@@ -53,7 +53,8 @@ def restore_end(run: Run) -> bool:
         return False
     run.doc.update(before["doc"])
     run.doc["queue"] = before["queue"]
-    run.doc["aexp_run"] = {**before["record"], "attempts": run.attempts}
+    kept = {"attempts": run.attempts} if run.attempts else {}
+    run.doc["aexp_run"] = {**before["record"], **kept}
     return True
 
 
