@@ -100,9 +100,7 @@ def new_experiment(
 
     \b
     Example:
-      aexp new-experiment --title "Warmup sweep" --hypothesis H001 \\
-        --runner-command "python train.py --warmup {warmup} --seed {seed}" \\
-        --condition 'none={"warmup": 0}' --condition 'long={"warmup": 500}'
+      aexp new-experiment --title Warmup --hypothesis H001 --condition 'none={"warmup": 0}'
     """
     from aexp.kb import record
 

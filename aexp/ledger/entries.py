@@ -81,13 +81,19 @@ def check_no_conflict(repo: Repo, job_id: str) -> None:
         Saying how to resolve it.
     """
     path = repo.ledger_path(job_id)
-    data = read_bytes(path) or b""
-    if data.startswith(_CONFLICT) or b"\n" + _CONFLICT in data:
+    if has_conflict(read_bytes(path) or b""):
         name = repo.relative(path)
-        raise CorruptFile(
-            f"{name} has a merge conflict of git",
-            f"take one side: git checkout --theirs {name} (or --ours), then: git add {name}",
-        )
+        raise CorruptFile(f"{name} has a merge conflict of git", conflict_mend(name))
+
+
+def has_conflict(data: bytes) -> bool:
+    """Return whether git has left the marks of a merge conflict in a file's content."""
+    return data.startswith(_CONFLICT) or b"\n" + _CONFLICT in data
+
+
+def conflict_mend(name: str) -> str:
+    """Return what to type to take one side of a conflict."""
+    return f"take one side: git checkout --theirs {name} (or --ours), then: git add {name}"
 
 
 def entry_fault(entry: dict[str, Any], job_id: str) -> str | None:

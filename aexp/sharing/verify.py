@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from aexp.errors import CorruptFile
 from aexp.files import parse_object, pretty_json, read_bytes, write_atomic
+from aexp.ledger.entries import conflict_mend, has_conflict
 from aexp.ledger.folders import linked_folders
 from aexp.ledger.projection import SCHEMA_VERSION
 from aexp.model import JOB_ID, Run, epoch, short
@@ -136,6 +137,10 @@ def _check_file(
             yield Problem("entry.unreadable", ERROR, path, message, f"remove it; then: {again}")
             return
         data = read_bytes(repo.at(path)) or b""
+        if has_conflict(data):
+            message, mend = "git has left a merge conflict in it", conflict_mend(path)
+            yield Problem("entry.unreadable", ERROR, path, message, mend)
+            return
         entry = parse_object(data, path)
     except (CorruptFile, OSError) as error:
         yield Problem("entry.unreadable", ERROR, path, str(error), again)

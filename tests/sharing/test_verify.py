@@ -81,15 +81,24 @@ def test_an_entry_that_was_tampered_with(
     assert verify(research)["problems"] == []
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "\udcff", "<<<<<<< ours\n", "[" * 50_000], ids=range(6)
-)
+@pytest.mark.parametrize("text", ["", "{", "[]", "\udcff", "[" * 50_000], ids=range(5))
 def test_an_entry_that_cannot_be_read(research: Any, ended: str, text: str) -> None:
     path_of(research, ended).write_bytes(text.encode("utf-8", "surrogateescape"))
     (problem,) = verify(research, 1)["problems"]
     assert problem["code"] == "entry.unreadable"
     research.aexp("ledger", "promote", ended)
     assert verify(research)["problems"] == []
+
+
+def test_a_conflict_is_for_a_person_to_decide(research: Any, ended: str) -> None:
+    ours = path_of(research, ended).read_text()
+    conflict = f"<<<<<<< ours\n{ours}=======\n{ours}>>>>>>> theirs\n"
+    path_of(research, ended).write_text(conflict)
+    (problem,) = verify(research, 1)["problems"]
+    assert problem["code"] == "entry.unreadable"
+    assert "git checkout --theirs" in problem["mend"]
+    research.aexp("ledger", "promote", ended, rc=1)
+    assert path_of(research, ended).read_text() == conflict
 
 
 def test_links_and_folders_are_no_entries(research: Any, ended: str) -> None:
@@ -162,7 +171,8 @@ def test_queued_runs_need_none(research: Any, ended: str) -> None:
 
 
 def test_another_machines_later_record_is_a_remark(research: Any, ended: str) -> None:
-    change(research, ended, registered_machine="cluster", ended_at="2099-01-01T00:00:00Z")
+    soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+    change(research, ended, registered_machine="cluster", ended_at=soon)
     before = path_of(research, ended).read_bytes()
     (problem,) = verify(research)["problems"]
     assert (problem["code"], problem["severity"]) == ("entry.elsewhere", "info")
@@ -196,7 +206,7 @@ def test_every_code_is_documented(research: Any) -> None:
     source = (root / "aexp" / "sharing" / "verify.py").read_text()
     codes = set(re.findall(r'Problem\(\s*"([\w.]+)"', source))
     page = (root / "docs" / "machines.md").read_text()
-    assert codes == set(re.findall(r"^\| `((?:entry|run)\.\w+)`", page, re.MULTILINE))
+    assert codes == set(re.findall(r"^\| `((?:entry|run|folder)\.\w+)`", page, re.MULTILINE))
 
 
 @pytest.mark.parametrize(("days", "found"), [(0.9, []), (1.1, ["entry.future"])])
