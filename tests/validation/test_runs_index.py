@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,9 +116,15 @@ def test_out_is_a_file_of_the_repository_or_an_absolute_path(
 ) -> None:
     os.symlink(tmp_path_factory.mktemp("away"), filled.root / "away")
     (filled.root / ".aexp/runs-index").mkdir()
-    before = {path: path.stat().st_mtime_ns for path in filled.root.parent.rglob("*")}
+
+    def times() -> dict[Path, int]:
+        beside = [filled.root.parent / "pwned.json"]
+        found = [path for path in [*filled.root.rglob("*"), *beside] if os.path.lexists(path)]
+        return {path: path.lstat().st_mtime_ns for path in found}
+
+    before = times()
     filled.cli("runs-export-index", "--out", out, rc=2)
-    assert {path: path.stat().st_mtime_ns for path in filled.root.parent.rglob("*")} == before
+    assert times() == before
 
 
 def test_out_may_lie_where_its_user_says(
