@@ -78,7 +78,8 @@ def available() -> bool:
     return shutil.which("squeue") is not None
 
 
-def _ask(*command: str) -> tuple[int, str, str] | None:
+def ask(*command: str) -> tuple[int, str, str] | None:
+    """Return exit code, output and errors of one of Slurm's programs; None without an answer."""
     try:
         done = subprocess.run(
             command,
@@ -150,7 +151,7 @@ class JobStates:
 
     def _list_own(self) -> None:
         self._listed = True
-        answer = _ask("squeue", "-h", "-t", "all", "-u", str(os.getuid()), "-O", _COLUMNS)
+        answer = ask("squeue", "-h", "-t", "all", "-u", str(os.getuid()), "-O", _COLUMNS)
         if answer is None:
             return  # a long list takes long: one job may still be answered in time
         if answer[0] == 0:
@@ -162,7 +163,7 @@ class JobStates:
         """Ask about one job, unless Slurm has failed to answer: many runs wait for this."""
         if self._silence is not None:
             return
-        answer = _ask("squeue", "-h", "-t", "all", "-j", slurm_job_id, "-O", _COLUMNS)
+        answer = ask("squeue", "-h", "-t", "all", "-j", slurm_job_id, "-O", _COLUMNS)
         if answer is None:
             self._silence = "squeue does not answer"
         elif answer[0] == 0 or "Invalid job id" in answer[2]:
@@ -183,7 +184,7 @@ def _complaint(errors: str) -> str:
 
 
 def _configured_cluster() -> str | None:
-    answer = _ask("scontrol", "show", "config")
+    answer = ask("scontrol", "show", "config")
     if answer is None or answer[0] != 0:
         return None
     for line in answer[1].splitlines():
@@ -214,7 +215,7 @@ def end_cause(slurm_job_id: str, restart: int) -> tuple[str | None, bool]:
     interrupted : bool
         True for a cancelled, preempted or requeued job: an end that counts as nothing.
     """
-    answer = _ask("scontrol", "-o", "show", "job", slurm_job_id)
+    answer = ask("scontrol", "-o", "show", "job", slurm_job_id)
     if answer is None or answer[0] != 0:
         return None, False
     fields: dict[str, str] = {}
@@ -243,7 +244,7 @@ def cancel(slurm_job_ids: Iterable[str], *arguments: str) -> None:
     ids = list(slurm_job_ids)
     if not ids:
         return
-    answer = _ask("scancel", *arguments, *ids)
+    answer = ask("scancel", *arguments, *ids)
     if answer is None or answer[0] != 0:
         reason = "scancel does not answer" if answer is None else answer[2].strip()
         raise EngineFailed(
@@ -254,7 +255,7 @@ def cancel(slurm_job_ids: Iterable[str], *arguments: str) -> None:
 
 def pending_jobs(name: str) -> list[str]:
     """Return this user's jobs of a given job name that have not started."""
-    answer = _ask(
+    answer = ask(
         "squeue", "-h", "-t", "PENDING", "-u", str(os.getuid()), "-n", name, "-O", "JobID:20"
     )
     return answer[1].split() if answer and answer[0] == 0 else []

@@ -3,8 +3,6 @@
 import contextlib
 import json
 import os
-import selectors
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,15 +12,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.cluster import running_cluster
 from benchmarks.timing import LAUNCH, Cost, environment
 
-_CLUSTER = Path(__file__).resolve().parent.parent / "tests" / "slurm" / "cluster.sh"
 _PROBE = Path(__file__).resolve().parent / "probe"
-_START_TIMEOUT_S = 300
-
-
-class NoSlurm(Exception):
-    """The cluster could not be started; the text says why."""
 
 
 class Process(NamedTuple):
@@ -139,35 +132,7 @@ def running(scratch: Path, nodes: int = 2, cpus: int = 1) -> Iterator[Lab]:
     NoSlurm
         If it cannot be started.
     """
-    folder = Path(tempfile.mkdtemp(prefix="aexp-bench-", dir="/tmp"))  # sockets: a short path
     settings = {"SLURM_NODES": nodes, "SLURM_NODE_CPUS": cpus, "SLURM_GPUS": 0}
-    with tempfile.TemporaryFile("w+") as errors:
-        session = subprocess.Popen(
-            ["bash", str(_CLUSTER), "session"],
-            env={
-                **environment(),
-                "SLURM_LAB": str(folder),
-                **{name: str(value) for name, value in settings.items()},
-            },
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            start_new_session=True,
-        )
-        assert session.stdin is not None
-        assert session.stdout is not None
-        try:
-            with selectors.DefaultSelector() as selector:
-                selector.register(session.stdout, selectors.EVENT_READ)
-                started = selector.select(_START_TIMEOUT_S) and session.stdout.readline()
-            if not started:
-                errors.seek(0)
-                said = errors.read().splitlines() or [f"not up after {_START_TIMEOUT_S} s"]
-                raise NoSlurm(next((ln for ln in said if ln.startswith("cluster.sh:")), said[-1]))
-            yield Lab(folder, scratch)
-        finally:
-            session.stdin.close()
-            session.wait(60)
-            session.stdout.close()
-            shutil.rmtree(folder, ignore_errors=True)
+    env = {**environment(), **{name: str(value) for name, value in settings.items()}}
+    with running_cluster(env) as folder:
+        yield Lab(folder, scratch)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import store
+from benchmarks.cluster import NoSlurm
 from benchmarks.engine import bare_workflow
-from benchmarks.lab import Lab, NoSlurm, Process, Told, running
+from benchmarks.lab import Lab, Process, Told, running
 from benchmarks.place import Place
 from benchmarks.report import Row
 from benchmarks.timing import Cost, median

@@ -68,7 +68,7 @@ def found_by(have: object) -> set[Hashable]:
     A value that is nested beyond any sense has none.
     """
     try:
-        keys: set[Hashable] = {_canonical(have)}
+        keys: set[Hashable] = {canonical(have)}
         if not isinstance(have, str):
             keys |= {("spelt", str(have)), ("spelt", spelling(have))}
     except (RecursionError, ValueError):
@@ -79,7 +79,7 @@ def found_by(have: object) -> set[Hashable]:
 def asks_for(wanted: object) -> set[Hashable]:
     """Return the keys of an index that a wanted value may be found by."""
     try:
-        keys: set[Hashable] = {_canonical(wanted)}
+        keys: set[Hashable] = {canonical(wanted)}
     except RecursionError:
         return set()
     if isinstance(wanted, str):
@@ -95,12 +95,12 @@ def spelling(value: object) -> str:
     return str(value) if isinstance(value, str) else json.dumps(value, default=str)
 
 
-def _canonical(value: object) -> Hashable:
+def canonical(value: object) -> Hashable:
     """Return something hashable that is equal where the JSON values are."""
     if isinstance(value, dict):
-        return ("object", frozenset((key, _canonical(item)) for key, item in value.items()))
+        return ("object", frozenset((key, canonical(item)) for key, item in value.items()))
     if isinstance(value, list | tuple):
-        return ("list", *map(_canonical, value))
+        return ("list", *map(canonical, value))
     if isinstance(value, int | float) and not isinstance(value, bool):
         return ("number", value if value == value else "NaN")
     return (type(value).__name__ if not isinstance(value, str) else "text", str(value))

@@ -97,7 +97,7 @@ def link_run(
             run.doc.pop("limina", None)  # the old name of the same key
     # After the document, from which it is made. Killed in between, the next call makes it.
     now = read_run(repo, job_id)
-    is_promoted = now.is_terminal and _promote(repo, now)
+    is_promoted = now.is_terminal and _is_left_behind(repo, now) and _promote(repo, now)
     return LinkResult(job_id, now.status, before, link, differs or is_promoted)
 
 

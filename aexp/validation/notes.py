@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from aexp.errors import AexpError, ArtifactReadError
 from aexp.kb.artifacts import KINDS, Artifact, check_inside, id_in_name, read_artifact
 from aexp.kb.frontmatter import Document, read_document
+from aexp.kb.markdown import lines_of
 from aexp.paths import Repo
 
 KB = "kb"
@@ -25,8 +26,6 @@ FOLDERS = {kind.folder.replace(os.sep, "/"): (kind.letter,) for kind in KINDS.va
     "kb/reports": ("CR", "SR"),
 }
 _UNCHECKED = ("kb/research/data/", "kb/lessons/")
-_FENCE = re.compile(r" {0,3}(```|~~~)")
-_HEADING = re.compile(r"## +(.*?) *#* *$")
 _LINK = re.compile(r"\[\[([^\[\]|#]+)[^\[\]]*\]\]")
 _FIELD = re.compile(r"> *\*\*([^*]+)\*\*: *(.*)$")
 
@@ -122,29 +121,24 @@ class Note:
 
 
 class _Body:
-    """What is found below a note's frontmatter, outside blocks of code."""
+    """What is found below a note's frontmatter, outside blocks of code and comments."""
 
     def __init__(self, text: str, first_line: int) -> None:
         self.headings: dict[str, int] = {}
         self.fields: dict[str, str] = {}
         self.links: list[Link] | None = None
-        heading, fence = "", ""
-        for number, line in enumerate(text.splitlines(), start=first_line):
-            mark = _FENCE.match(line)
-            if mark and fence in ("", mark[1]):
-                fence = "" if fence else mark[1]
+        heading = ""
+        for number, line in enumerate(lines_of(text), start=first_line):
+            if not line.counts:
                 continue
-            if fence:
-                continue
-            match = _HEADING.match(line)
-            if match:
-                heading = match[1]
+            if line.heading is not None and line.heading[0] == 2:
+                heading = line.heading[1]
                 self.headings.setdefault(heading, number)
                 if heading == "Links" and self.links is None:
                     self.links = []
             elif heading == "Links" and self.links is not None:
-                self.links += [Link(found.strip(), number) for found in _LINK.findall(line)]
-            elif not self.headings and (match := _FIELD.match(line)):
+                self.links += [Link(found.strip(), number) for found in _LINK.findall(line.text)]
+            elif not self.headings and (match := _FIELD.match(line.text)):
                 self.fields.setdefault(match[1].strip().lower(), match[2].strip())
 
 

@@ -1,10 +1,11 @@
 """Recompute what a finding claims from the metrics of the runs it cites."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from aexp.kb.claim import Claim, Number, percent, shown
+from aexp.kb.values import canonical
 from aexp.model import COMPLETE, printable, short
 from aexp.validation import statistics
 from aexp.validation.cited import Cited
@@ -141,25 +142,27 @@ def _no_metric(metric: str, cited: Cited, without: Sequence[Record], total: int)
 
 
 def _paired(claim: Claim, key: str, sides: Sequence[Sequence[Record]]) -> list[list[Record]]:
-    by_value: list[dict[str, Record]] = []
+    by_value: list[dict[Hashable, Record]] = []
+    names: dict[Hashable, str] = {}
     for side in sides:
-        members: dict[str, Record] = {}
+        members: dict[Hashable, Record] = {}
         for record in side:
             if key not in record.sp:
                 raise Undefined(f"run {short(record.job_id)} has no {printable(key)} to pair by")
-            name = shown(record.sp[key])
-            if name in members:
+            value = canonical(record.sp[key])
+            names[value] = shown(record.sp[key])
+            if value in members:
                 raise Undefined(
-                    f"runs {short(members[name].job_id)} and {short(record.job_id)} are on the "
-                    f"same side with the same {printable(key)} {name}; choose with over:"
+                    f"runs {short(members[value].job_id)} and {short(record.job_id)} are on the "
+                    f"same side with the same {printable(key)} {names[value]}; choose with over:"
                 )
-            members[name] = record
+            members[value] = record
         by_value.append(members)
     first, second = by_value
-    alone = sorted(first.keys() ^ second.keys())
+    alone = sorted(names[value] for value in first.keys() ^ second.keys())
     if alone:
         raise Undefined(f"{printable(key)} {_some(alone)}: complete on one side only")
-    return [[members[name] for name in first] for members in by_value]
+    return [[members[value] for value in first] for members in by_value]
 
 
 def _number(claim: Claim, samples: Sequence[Sequence[float]]) -> float:

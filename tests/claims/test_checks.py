@@ -108,6 +108,16 @@ def test_pairs_must_be_pairs(lab: Any) -> None:
     assert "has no fold to pair by" in _message(lab, "finding.claim_mismatch")
 
 
+def test_a_number_and_its_text_are_no_pair(lab: Any) -> None:
+    lab.sweep(0.9, 0.8)
+    lab.entry(0, 0.5, "cls")
+    lab.entry("1", 0.5, "cls")
+    lab.finding(
+        "{metric: accuracy, compare: [full, cls], paired: seed, greater: 0}", cites=(FULL, CLS)
+    )
+    assert "complete on one side only" in _message(lab, "finding.claim_mismatch")
+
+
 def _message(lab: Any, code: str) -> str:
     return " ".join(issue.message for issue in lab.issues() if issue.code == code)
 

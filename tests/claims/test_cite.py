@@ -126,8 +126,10 @@ def test_what_cannot_be_cited_is_refused(
 def test_findings_that_are_not_there(lab: Any) -> None:
     lab.sweep(0.9)
     for name, rc in (("F002", 1), ("E001", 2), ("../F001", 2)):
-        lab.cli("finding", "cite", name, "--batch", "E001", rc=rc)
-        lab.cli("finding", "check", name, rc=rc)
+        for arguments in (("cite", name, "--batch", "E001"), ("check", name)):
+            lab.cli("finding", *arguments, rc=rc)
+            assert name in lab.stderr
+            assert "hint:" in lab.stderr
 
 
 def test_a_run_that_has_not_ended_is_refused(lab: Any) -> None:

@@ -72,7 +72,9 @@ def test_an_ambiguous_prefix(research: Any, verb: tuple[str, ...]) -> None:
     names = [ID, ID[:-1] + "0"]
     for name in names:
         (research.root / ".runs" / "workspace" / name).mkdir()
+    before = research.tree()
     told(research.aexp(*verb, ID[:6], rc=1), "2 runs begin with", "more digits")
+    assert research.tree() == before
 
 
 @pytest.mark.parametrize("arguments", NEEDS_STORE, ids=" ".join)
@@ -144,6 +146,7 @@ def test_two_files_of_one_experiment(research: Any) -> None:
     path.with_name("E001-other.md").write_text(path.read_text())
     done = research.aexp("queue", "add", "--experiment", "E001", "--sp", "seed=0", rc=1)
     told(done, "E001-other.md", "another id")
+    assert not list((research.root / ".runs" / "workspace").iterdir())
 
 
 def test_an_experiment_that_breaks_after_queueing(research: Any) -> None:

@@ -41,6 +41,7 @@ def test_the_examples_of_the_help_parse() -> None:
     """Each example line is accepted by the parser of its verb, up to what it would do."""
     import shlex
 
+    tried = set()
     for verb in EVERY:
         command: Any = cli
         for name in verb:
@@ -53,7 +54,9 @@ def test_the_examples_of_the_help_parse() -> None:
                 continue
             words = shlex.split(line.split("&&")[0].split(">>")[0])[1 + len(verb) :]
             words = ["0" if word.startswith("$") else word for word in words]
-            command.make_context(" ".join(verb), list(words))
+            assert command.make_context(" ".join(verb), list(words)).command is command
+            tried.add(verb)
+    assert len(tried) > 40
 
 
 LOADED = """

@@ -1,6 +1,7 @@
 """Runs and the record: links that the ledger follows, batches over store and ledger."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -45,6 +46,19 @@ def test_the_ledger_entry_follows(linked: Any) -> None:
     again = linked.json("link", job_id, "--experiment", "E002", "--sub-hypothesis", "H003")
     assert not again["changed"]
     assert linked.tree() == tree
+
+
+def test_another_machines_later_entry_stays(linked: Any) -> None:
+    job_id = linked.one()
+    linked.aexp("run-queued", job_id)
+    path = linked.root / ".aexp" / "ledger" / f"{job_id}.json"
+    soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+    later = {**linked.entry(job_id), "registered_machine": "cluster", "ended_at": soon}
+    path.write_text(json.dumps(later, indent=2, sort_keys=True) + "\n")
+    before = path.read_bytes()
+    linked.aexp("link", job_id, "--experiment", "E002")
+    assert linked.doc(job_id)["aexp"]["experiment_id"] == "E002"
+    assert path.read_bytes() == before
 
 
 def test_a_run_is_linked_while_it_executes(linked: Any, wait_until: Any) -> None:

@@ -6,11 +6,8 @@ on one line that says why; ``required`` makes it a failure; ``off`` does not eve
 
 import contextlib
 import os
-import selectors
 import shlex
-import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
@@ -18,9 +15,9 @@ from typing import NamedTuple, TypeVar
 
 import pytest
 
+from benchmarks.cluster import SCRIPT, NoSlurm, running_cluster
+
 HERE = Path(__file__).parent
-CLUSTER = HERE / "cluster.sh"
-START_TIMEOUT_S = 300  # the packages may have to be installed first
 T = TypeVar("T")
 
 
@@ -165,48 +162,7 @@ class SlurmLab:
         self.wait_until(lambda: not self.run(left).stdout, what="cancelled jobs to end")
 
     def _cluster(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return self.run(["bash", str(CLUSTER), *words], check=check)
-
-
-class NoSlurm(Exception):
-    """The cluster could not be started; the text says why, in one line."""
-
-
-@contextlib.contextmanager
-def running_lab() -> Iterator[SlurmLab]:
-    """Start a cluster in a folder of its own and end it, however this process ends.
-
-    The script ends the cluster when its standard input does, so a killed test session leaves
-    nothing behind.
-    """
-    # Below /tmp: the path of a Unix socket may have 107 bytes, and pytest's folders are long.
-    folder = Path(tempfile.mkdtemp(prefix="aexp-slurm-", dir="/tmp"))
-    with tempfile.TemporaryFile("w+") as errors:
-        session = subprocess.Popen(
-            ["bash", str(CLUSTER), "session"],
-            env={**os.environ, "SLURM_LAB": str(folder)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            start_new_session=True,
-        )
-        assert session.stdin is not None
-        assert session.stdout is not None
-        try:
-            with selectors.DefaultSelector() as selector:
-                selector.register(session.stdout, selectors.EVENT_READ)
-                started = selector.select(START_TIMEOUT_S) and session.stdout.readline()
-            if not started:
-                errors.seek(0)
-                said = errors.read().splitlines() or [f"not up after {START_TIMEOUT_S} s"]
-                raise NoSlurm(next((ln for ln in said if ln.startswith("cluster.sh:")), said[-1]))
-            yield SlurmLab(folder)
-        finally:
-            session.stdin.close()
-            session.wait(120)
-            session.stdout.close()
-            shutil.rmtree(folder, ignore_errors=True)
+        return self.run(["bash", str(SCRIPT), *words], check=check)
 
 
 @pytest.fixture(scope="session")
@@ -219,7 +175,7 @@ def slurm() -> Iterator[SlurmLab]:
         pytest.skip("Slurm tests not run: AEXP_SLURM=off")
     with contextlib.ExitStack() as stack:
         try:
-            lab = stack.enter_context(running_lab())
+            lab = SlurmLab(stack.enter_context(running_cluster(os.environ)))
         except NoSlurm as reason:
             if wanted == "required":
                 pytest.fail(f"AEXP_SLURM=required, but: {reason}", pytrace=False)
