@@ -17,11 +17,13 @@ LAYERS = (
     {"__main__"},
     {"cli"},
     {"mcp"},
-    {"agents", "doctor", "sharing"},
+    {"agents", "doctor", "reproduction", "sharing"},
     {"validation"},
     {"install", "workflow"},
     {"queue"},
-    {"execution"},
+    {"execution", "handle"},
+    {"trackers"},
+    {"environment"},
     {"runs"},
     {"ledger"},
     {"kb"},
@@ -44,6 +46,9 @@ THIRD_PARTY = {
     "mcp_types": {"mcp"},
     "anyio": {"mcp"},
     "pydantic": {"mcp"},
+    "wandb": {"trackers"},
+    "mlflow": {"trackers"},
+    "pynvml": {"environment"},
 }
 # aexp.mcp itself is imported by the verb that starts the server, and by nothing else.
 AT_TOP_LEVEL = {"click", "mcp", "mcp_types", "anyio", "pydantic"}

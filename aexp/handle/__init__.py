@@ -1,0 +1,1 @@
+"""The run as training code holds it: log, summarize, report."""

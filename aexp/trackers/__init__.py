@@ -1,0 +1,1 @@
+"""Trackers: where a run is seen live, and synced later."""
