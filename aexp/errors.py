@@ -103,6 +103,10 @@ class CorruptFile(AexpError):
     """A file of ours holds something else than we wrote."""
 
 
+class MetricError(UsageError, TypeError):
+    """A value that training code gives cannot be kept; nothing was written."""
+
+
 class StatusError(AexpError):
     """The run's present status does not allow this."""
 
@@ -113,6 +117,10 @@ class StopJobError(StatusError):
 
 class StoreReadOnly(AexpError):
     """The store or the ledger cannot be written."""
+
+
+class TrackerInitError(AexpError):
+    """A tracker's SDK is missing, or it cannot open a run."""
 
 
 class EngineFailed(AexpError):
