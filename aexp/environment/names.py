@@ -1,0 +1,133 @@
+"""Names: which variables may be recorded, and which names sound like a secret."""
+
+import functools
+import os
+import re
+from fnmatch import fnmatchcase
+
+HARMLESS, DOUBTFUL, SECRET = 0, 1, 2
+RECORD_VARIABLE = "AEXP_RECORD_ENV"
+
+_EXACTLY = """
+CUDA_VISIBLE_DEVICES CUDA_DEVICE_ORDER CUDA_LAUNCH_BLOCKING CUDA_HOME CUDA_PATH
+CUDA_MODULE_LOADING CUBLAS_WORKSPACE_CONFIG NVIDIA_VISIBLE_DEVICES
+NVIDIA_DRIVER_CAPABILITIES NVIDIA_TF32_OVERRIDE ROCR_VISIBLE_DEVICES HIP_VISIBLE_DEVICES
+HSA_OVERRIDE_GFX_VERSION ZE_AFFINITY_MASK GPU_DEVICE_ORDINAL
+PYTHONHASHSEED PYTHONPATH PYTHONHOME PYTHONOPTIMIZE PYTHONUNBUFFERED PYTHONNOUSERSITE
+PYTHONDONTWRITEBYTECODE PYTHONWARNINGS PYTHONUTF8 PYTHONMALLOC PYTHONDEVMODE
+VIRTUAL_ENV CONDA_DEFAULT_ENV CONDA_PREFIX CONDA_SHLVL PIXI_ENVIRONMENT_NAME UV_PYTHON
+LOADEDMODULES _LMFILES_ MODULEPATH PIP_INDEX_URL PIP_EXTRA_INDEX_URL UV_INDEX_URL
+UV_DEFAULT_INDEX
+LANG LANGUAGE LC_ALL LC_CTYPE LC_NUMERIC TZ SHELL LD_LIBRARY_PATH LD_PRELOAD
+XLA_FLAGS XLA_PYTHON_CLIENT_PREALLOCATE XLA_PYTHON_CLIENT_MEM_FRACTION
+TF_DETERMINISTIC_OPS TF_CUDNN_DETERMINISTIC TF_ENABLE_ONEDNN_OPTS TF_XLA_FLAGS
+TF_FORCE_GPU_ALLOW_GROWTH TF_CPP_MIN_LOG_LEVEL
+NUMEXPR_NUM_THREADS NUMEXPR_MAX_THREADS VECLIB_MAXIMUM_THREADS BLIS_NUM_THREADS
+RAYON_NUM_THREADS TOKENIZERS_PARALLELISM
+RANK WORLD_SIZE LOCAL_RANK LOCAL_WORLD_SIZE NODE_RANK GROUP_RANK MASTER_ADDR MASTER_PORT
+HF_HOME HF_HUB_OFFLINE HF_DATASETS_CACHE HF_DATASETS_OFFLINE HF_HUB_CACHE
+TRANSFORMERS_OFFLINE TRANSFORMERS_CACHE
+WANDB_MODE WANDB_PROJECT WANDB_ENTITY WANDB_DISABLED WANDB_RUN_GROUP WANDB_RUN_ID
+WANDB_RESUME WANDB_BASE_URL MLFLOW_TRACKING_URI MLFLOW_EXPERIMENT_NAME MLFLOW_RUN_ID
+APPTAINER_CONTAINER APPTAINER_NAME SINGULARITY_CONTAINER SINGULARITY_NAME
+CI HOSTNAME KUBERNETES_SERVICE_HOST
+"""
+_ALLOWED = frozenset(_EXACTLY.split())
+_PATTERNS = (
+    "AEXP_*",
+    "SLURM_*",
+    "SLURMD_*",
+    "OMP_*",
+    "KMP_*",
+    "MKL_*",
+    "OPENBLAS_*",
+    "GOMP_*",
+    "NCCL_*",
+    "RCCL_*",
+    "GLOO_*",
+    "UCX_*",
+    "TORCH_*",
+    "TORCHINDUCTOR_*",
+    "PYTORCH_*",
+    "CUDNN_*",
+    "MIOPEN_*",
+    "JAX_*",
+)
+# Of the machine or the person, not of the run.
+_DENIED_NAMES = frozenset({"SLURM_JOB_USER", "SLURM_JOB_UID", "SLURM_JOB_GID", "SLURM_CONF"})
+_DENIED = re.compile(
+    r"key|token|secret|pass|pwd|cred|cookie|auth|private|session|dsn|jwt|cert|sas|bearer|webhook"
+    r"|login|conn_?str|license",
+    re.IGNORECASE,
+)
+_DENIAL_EXCEPTIONS = frozenset({"TOKENIZERS_PARALLELISM"})
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_SECRET_PARTS = re.compile(
+    r"pass_?w|passph|passcode|secret|credential|api_?key|access_?key|private_?key|ssh_?key"
+    r"|signing_?key|encryption_?key|account_?key|auth_?key|jwt|cookie|bearer|authori[sz]ation"
+    r"|webhook|session_?(?:id|key|token)$|conn(?:ection)?_?str|token_?(?:value|secret)|netrc|oauth"
+)
+_SECRET_WORDS = frozenset({"pwd", "creds", "cred", "dsn", "passwd", "psk", "otp"})
+_DOUBTING = "key keys tokens pass auth private session cert certs sas sid pin salt signature sig"
+_DOUBTFUL_WORDS = frozenset(_DOUBTING.split())
+_NO_KEYS = frozenset({"monkey", "donkey", "turkey", "hockey", "whiskey", "jockey"})
+# Words that make a token or a key one of a model's or a table's.
+_MODELLING = """
+n num number max min count counts per total budget limit length len size dim dims dimension
+index idx batch position positions rate dropout loss type types
+pad eos bos unk sep cls mask special image video audio stop start end prefix suffix decoder
+encoder vocab new generated completion prompt
+sort primary foreign group metric monitor head heads value query input output target column
+cache state text label feature name names
+"""
+_INNOCENT = frozenset(_MODELLING.split())
+
+
+def allowed(name: str) -> bool:
+    """Return whether a variable of the environment may be recorded with its value.
+
+    ``AEXP_RECORD_ENV`` adds names and patterns; a name that sounds like a secret stays out.
+    """
+    if is_denied(name):
+        return False
+    own = os.environ.get(RECORD_VARIABLE, "")
+    patterns = [*_PATTERNS, *(part.strip() for part in own.split(","))]
+    return name in _ALLOWED or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def is_denied(name: str) -> bool:
+    """Return whether a variable is left out whatever a list says."""
+    if name in _DENIED_NAMES:
+        return True
+    return name not in _DENIAL_EXCEPTIONS and _DENIED.search(name) is not None
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether what stands under this name may be a secret."""
+    return secrecy(name) != HARMLESS
+
+
+@functools.lru_cache(maxsize=4096)
+def secrecy(name: str) -> int:
+    """Return `HARMLESS`, `DOUBTFUL` (a number may be shown) or `SECRET`.
+
+    ``max_tokens``, ``pad_token`` and ``sort_key`` are harmless, ``hf_token`` is a secret.
+    """
+    words = [word.lower() for word in _WORD.findall(name)]
+    joined = "_".join(words)
+    if _SECRET_PARTS.search(joined) or not _SECRET_WORDS.isdisjoint(words):
+        return SECRET
+    found = HARMLESS
+    for word in words:
+        if word.startswith(("tokeni", "keypoint", "keyword", "keyboard", "author")):
+            continue
+        if word.endswith("token") or (word.endswith(("pass", "pwd", "auth")) and len(word) > 4):
+            found = max(found, SECRET if word == words[-1] else DOUBTFUL)
+        elif (
+            word in _DOUBTFUL_WORDS
+            or "token" in word
+            or (word.endswith("key") and word not in _NO_KEYS)
+        ):
+            found = max(found, DOUBTFUL)
+    return HARMLESS if found and not _INNOCENT.isdisjoint(words) else found

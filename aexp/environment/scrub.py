@@ -1,0 +1,211 @@
+"""What may be written down: values without their secrets.
+
+Three sieves, one behind the other. A variable must be on the allowlist, its name must not
+sound like a secret (:mod:`aexp.environment.names`), and its value passes `scrub_value`. So
+does everything else that people hand over: state points for a tracker, mappings of their
+own, commands, URLs.
+"""
+
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aexp.environment.names import (
+    DOUBTFUL,
+    HARMLESS,
+    SECRET,
+    allowed,
+    is_denied,
+    is_secret_name,
+    secrecy,
+)
+
+__all__ = [
+    "REDACTED",
+    "allowed",
+    "is_secret_name",
+    "scrub",
+    "scrub_arguments",
+    "scrub_value",
+    "strip_url",
+]
+
+REDACTED = "***"
+_MAX_DEPTH = 50
+_MIN_KNOWN = 8  # shorter values of secret variables are too likely to be part of something else
+
+# A password in front of a host. With a colon it may hold slashes, but ":8080/" is a port.
+_USERINFO = re.compile(
+    r"(?<=://)(?:[^\s/?#@:]*:(?!\d{1,5}(?:[/?#]|$))[^\s'\"<>]*|[^\s/?#@'\"<>]*)@"
+)
+_VALUE = r"""(?P<value>(?:bearer|basic|token)[ ]\S+|"[^"]*"|'[^']*'|[^\s"'&;,)}\]]+)"""
+_PAIR = re.compile(
+    r"""(?P<name>(?<![\w.-])-{0,2}[A-Za-z_][\w.-]{0,80})(?P<between>\\?["']?\s{0,3}[=:]\s{0,3}\\?)"""
+    + _VALUE,
+    re.IGNORECASE,
+)
+_OPTION = re.compile(
+    r"(?P<name>(?<!\S)--?[A-Za-z][\w.-]{0,80})(?P<between>\s{1,3}(?!-))" + _VALUE, re.IGNORECASE
+)
+_REFERENCE = re.compile(r"\$\{?[A-Za-z_]\w*\}?|\$\([^)]*|\{[a-z_]\w*|<[^>]{0,30}>?|\*+")
+_SCHEME = re.compile(r"\b(bearer|basic)( +)(?=\S*\d)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+_USER_OPTION = re.compile(r"(?<!\S)(-u|--user|--proxy-user)([ =])([^\s:/]+):(\S+)")
+_LOGIN = re.compile(r"\b(wandb login(?: --?[\w-]+)* )(?!-)\S{8,}")
+_SHAPES = re.compile(
+    r"""-----BEGIN\ [A-Z\ ]*PRIVATE\ KEY-----.*?(?:-----END\ [A-Z\ ]*PRIVATE\ KEY-----|\Z)
+    |\beyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?             # a JSON web token
+    |\b(?:hf|api_org|npm|dop_v1|gh[pousr]|github_pat|glpat|gldt|sk|pk|rk|xox[abeoprs]|xapp
+        |wandb_v1|lin_api|nvapi|r8|ntn|tskey|dckr_pat|hvs|shpat|figd|gsk|sq0[a-z]{3})
+        [_-](?=[\w-]{0,200}\d)[A-Za-z0-9_-]{12,}
+    |\b(?:AKIA|ASIA|AROA|AIDA)[0-9A-Z]{12,}
+    |\bAIza[\w-]{30,}
+    |\bya29\.[\w-]{10,}
+    |\bSG\.[\w-]{10,}\.[\w-]{10,}
+    |\bpypi-[\w-]{16,}
+    |https://hooks\.slack\.com/\S+""",
+    re.VERBOSE | re.DOTALL,
+)
+_OPAQUE = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{20,}={0,2}(?![A-Za-z0-9])")
+_CHANGE = re.compile(r"(?<=\d)(?=[A-Za-z])|(?<=[A-Za-z])(?=\d)")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[kKMGT]?")
+
+
+def scrub_value(text: str) -> str:
+    """Return `text` without passwords in URLs, secret pairs, and known shapes of tokens."""
+    return _scrub_text(text, _known_secrets())
+
+
+def scrub(value: Any, *, name: str = "") -> Any:
+    """Return a copy of `value` in which every secret is ``***``; its name is kept.
+
+    Parameters
+    ----------
+    value : mapping, list, str or anything else
+        True, False and None stay as they are, other types, too.
+    name : str, optional
+        The name under which the value stands.
+    """
+    return _scrub_any(value, secrecy(name), _known_secrets(), 0)
+
+
+def scrub_arguments(arguments: Sequence[str]) -> list[str]:
+    """Return a command's arguments without the values of ``--token X`` and the like."""
+    secrets = _known_secrets()
+    clean: list[str] = []
+    tier = HARMLESS
+    for argument in arguments:
+        text = str(argument)
+        hidden = tier and not text.startswith("-") and _hides(tier, text)
+        clean.append(REDACTED if hidden else _scrub_text(text, secrets))
+        is_option = text.startswith("-") and "=" not in text and " " not in text
+        tier = secrecy(text.lstrip("-")) if is_option else HARMLESS
+        if is_option and text in ("-u", "--user", "--proxy-user"):
+            tier = DOUBTFUL
+    return clean
+
+
+def strip_url(url: str) -> str:
+    """Return a URL without its userinfo, query and fragment."""
+    return scrub_value(re.split(r"[?#]", _USERINFO.sub("", url), maxsplit=1)[0])
+
+
+def _scrub_any(value: Any, tier: int, secrets: Sequence[str], depth: int) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, (int, float)):
+        return REDACTED if tier == SECRET else value
+    if isinstance(value, str):
+        return REDACTED if tier and _hides(tier, value) else _scrub_text(value, secrets)
+    if depth > _MAX_DEPTH:
+        return REDACTED
+    if isinstance(value, Mapping):
+        return {
+            _scrub_text(str(key), secrets): _scrub_any(
+                item, max(tier, secrecy(str(key))), secrets, depth + 1
+            )
+            for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_scrub_any(item, tier, secrets, depth + 1) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return [_scrub_any(item, tier, secrets, depth + 1) for item in sorted(value, key=str)]
+    return value
+
+
+def _hides(tier: int, text: str) -> bool:
+    """Whether a text under a name of this tier is hidden."""
+    if not text or _REFERENCE.fullmatch(text):
+        return False
+    return tier == SECRET or not _NUMBER.fullmatch(text)
+
+
+def _scrub_text(text: str, secrets: Sequence[str]) -> str:
+    for secret in secrets:
+        if secret in text:
+            text = text.replace(secret, REDACTED)
+    if len(text) < 4 or text.isalpha():
+        return text
+    if "://" in text:
+        text = _USERINFO.sub(REDACTED + "@", text)
+    text = _SHAPES.sub(REDACTED, text)
+    text = _SCHEME.sub(rf"\1\2{REDACTED}", text)
+    text = _USER_OPTION.sub(rf"\1\2\3:{REDACTED}", text)
+    text = _LOGIN.sub(rf"\1{REDACTED}", text)
+    text = _substitute_pairs(_PAIR, text)
+    text = _substitute_pairs(_OPTION, text)
+    return _OPAQUE.sub(lambda m: REDACTED if _is_random(m[0]) else m[0], text)
+
+
+def _substitute_pairs(pattern: re.Pattern[str], text: str) -> str:
+    """Hide the value of every pair with a secret name.
+
+    A pair whose name is harmless is stepped over by its name only: the value of
+    ``url=https://host/?token=abc`` holds a pair itself.
+    """
+    parts: list[str] = []
+    at = kept = 0
+    while (found := pattern.search(text, at)) is not None:
+        tier = secrecy(found["name"].lstrip("-"))
+        bare = found["value"].strip("\"'\\")
+        prose = tier == DOUBTFUL and found["between"].endswith(": ") and bare.isalpha()
+        if tier and not prose and bare != REDACTED and _hides(tier, bare):
+            quote = found["value"][0] if found["value"][0] in "\"'" else ""
+            parts += [text[kept : found.start("value")], quote, REDACTED, quote]
+            at = kept = found.end("value")
+        else:
+            at = found.end("name")
+    return "".join([*parts, text[kept:]]) if parts else text
+
+
+def _is_random(word: str) -> bool:
+    """Whether a long word mixes both cases and digits as no name does."""
+    body = word.rstrip("=")
+    if body.isdigit() or body.isalpha() or body.lower() == body or body.upper() == body:
+        return False
+    if max(map(len, re.findall("[a-z]+", body))) >= 6 or len(_CHANGE.findall(body)) < 4:
+        return False
+    counts = [body.count(letter) / len(body) for letter in set(body)]
+    return -sum(share * math.log2(share) for share in counts) > 3.5
+
+
+def _known_secrets() -> list[str]:
+    """Return the values of this process's own secret variables, the longest first.
+
+    They are recognised wherever they turn up again: in a command, a URL, another variable.
+    """
+    found: set[str] = set()
+    for name, value in os.environ.items():
+        if "://" in value:
+            found.update(m[0][:-1].partition(":")[2] for m in _USERINFO.finditer(value))
+        if is_denied(name) and not value.startswith(("/", "unix:", "~")):
+            found.add(value)
+    return sorted(filter(_is_telling, found), key=len, reverse=True)
+
+
+def _is_telling(value: str) -> bool:
+    """Whether a secret's value is long and odd enough to be recognised in other texts."""
+    if len(value) < _MIN_KNOWN or value.isspace():
+        return False
+    return not value.isalpha() or len(value) >= 2 * _MIN_KNOWN
