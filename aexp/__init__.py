@@ -1,12 +1,15 @@
 """aexp: an experiment queue for machine-learning research, with Snakemake as its engine.
 
 Everything in ``__all__`` is imported when it is first used: ``import aexp`` itself loads
-nothing but the standard library's least.
+nothing, neither of other packages nor of the standard library.
 """
 
-from typing import Any
-
 from aexp.version import __version__ as __version__
+
+# As typing has it: importing that costs as much as the interpreter's start.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _HOMES = {
     "DuplicatePendingJobWarning": "aexp.errors",
@@ -99,7 +102,7 @@ _HOMES = {
 __all__ = ["__version__", *sorted(_HOMES)]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Import a public name when it is first used."""
     home = _HOMES.get(name)
     if home is None:
