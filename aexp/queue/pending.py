@@ -21,6 +21,7 @@ from aexp.paths import CLAIM, Repo
 from aexp.runs import claims
 from aexp.runs.earlier import ended_elsewhere
 from aexp.runs.parents import parent_statuses
+from aexp.runs.progress import progress_facts
 from aexp.runs.select import RunFilter
 from aexp.runs.settle import run_liveness
 from aexp.runs.store import read_run, scan_runs, scan_status
@@ -228,9 +229,10 @@ class QueueEntry(NamedTuple):
     after: list[str] = []  # noqa: RUF012  (never mutated)
     resources: dict[str, Any] = {}  # noqa: RUF012  (never mutated)
     attempts: int = 0
+    progress: dict[str, Any] | None = None
 
 
-def queue_entry(pending: Pending) -> QueueEntry:
+def queue_entry(repo: Repo, pending: Pending) -> QueueEntry:
     """Return the row of a pending run."""
     run = pending.run
     hypothesis, queued_at = run.link.get("hypothesis_id"), run.queue.get("queued_at")
@@ -249,6 +251,7 @@ def queue_entry(pending: Pending) -> QueueEntry:
         run.after,
         section(run.record, "resources"),
         len(run.attempts),
+        progress_facts(repo, run),
     )
 
 
@@ -264,7 +267,7 @@ def list_entries(
             if run.is_terminal and run.queue and chosen.matches(run)
         ]
         pending = sorted([*pending, *ended], key=lambda item: item.run.order)
-    return [queue_entry(item) for item in pending[:limit]]
+    return [queue_entry(repo, item) for item in pending[:limit]]
 
 
 def list_queue(
