@@ -1,13 +1,18 @@
 """The code that an attempt executes: its commit, and what is not committed as a patch."""
 
 import os
+import re
+import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, NamedTuple
 
+from aexp.environment.scrub import strip_url
 from aexp.environment.secret_files import is_secret_file
-from aexp.environment.working_tree import Changes, read_changes, without_userinfo
+from aexp.environment.working_tree import Changes, read_changes
 from aexp.errors import GitError
 from aexp.git import GitResult, code_pathspec, run_git
 from aexp.model import printable
@@ -19,7 +24,10 @@ MAX_NAMES = 200
 _MAX_EXCLUDED = 1000
 _TIMEOUT_S = 20.0
 _HEADER = b"diff --git "
+_SCP_USER = re.compile(r"^[^/@:]*@(?=[^/]*:)")  # git@host:path
 _SUBMODULE_MODE = "160000"
+_ESCAPE = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
+_LETTERS = dict(zip(b"abtnvfr", b"\a\b\t\n\v\f\r", strict=True))
 # Of the object formats sha1 and sha256, by the length of an id.
 _EMPTY_TREE = {
     40: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
@@ -183,7 +191,7 @@ def _remote(listed: GitResult, upstream: str | None) -> str | None:
     own = [name for name in found if upstream and upstream.startswith(name + "/")]
     for name in (*sorted(own, key=len, reverse=True), "origin", *found):
         if name in found:
-            return without_userinfo(found[name])
+            return _SCP_USER.sub("", strip_url(found[name]))
     return None
 
 
@@ -205,26 +213,24 @@ def _submodules(repo: Repo, ask: Callable[..., GitResult], changes: Changes) -> 
 
 def _patch(repo: Repo, changes: Changes, left_out: list[LeftOut]) -> bytes:
     """Return the patch from `HEAD` to the working tree, without what must not be in it."""
-    for path in changes.dirty_submodules:
-        left_out.append(LeftOut(path, "repository"))
-    new, room = _choose_untracked(repo, changes.untracked, left_out)
-    excluded = _too_large(repo, changes.tracked, room, left_out)
-    if not new and len(excluded) == len(changes.tracked):
+    left_out += (LeftOut(path, "repository") for path in changes.dirty_submodules)
+    new = _choose_untracked(repo, changes.untracked, left_out)
+    large = _too_large(repo, changes.tracked, left_out)
+    if not new and not changes.unmerged and len(large) == len(changes.tracked):
         return b""
-    if len(excluded) > _MAX_EXCLUDED:
-        raise GitError(f"{len(excluded)} changed files are too large")
+    if len(large) > _MAX_EXCLUDED:
+        raise GitError(f"{len(large)} changed files are too large")
     with tempfile.TemporaryDirectory(prefix="aexp-index-") as folder:
         index = None
         if new or changes.unmerged:
             index = os.path.join(folder, "index")
             _write_index(repo, index, new, changes)
-        base = changes.commit or _EMPTY_TREE[changes.id_length]
         done = run_git(
             repo,
             *_DIFF,
-            base,
+            changes.commit or _EMPTY_TREE[changes.id_length],
             *code_pathspec(repo),
-            *(f":(exclude,top,literal){path}" for path in excluded),
+            *(f":(exclude,top,literal){path}" for path in large),
             index=index,
             timeout_s=_TIMEOUT_S,
         )
@@ -233,74 +239,63 @@ def _patch(repo: Repo, changes: Changes, left_out: list[LeftOut]) -> bytes:
     return _within_limits(done.output, left_out)
 
 
-def _choose_untracked(
-    repo: Repo, names: Iterable[str], left_out: list[LeftOut]
-) -> tuple[dict[str, str], int]:
-    """Return the modes of the untracked files to keep, and the room left beside them."""
-    sizes: list[tuple[int, str, str]] = []
+def _choose_untracked(repo: Repo, names: Iterable[str], left_out: list[LeftOut]) -> dict[str, str]:
+    """Return the untracked files to keep, with git's modes of them."""
+    found: list[tuple[int, str, str]] = []
     for name in names:
         path = repo.at(name)
-        if name.endswith("/"):
-            left_out.append(LeftOut(name, "repository"))
-            continue
         try:
-            found = os.lstat(path)
+            status = os.lstat(path)
         except OSError:
             continue  # gone since
-        is_link = os.path.islink(path)
-        if is_secret_file(name):
+        is_link = stat.S_ISLNK(status.st_mode)
+        if name.endswith("/"):
+            left_out.append(LeftOut(name, "repository"))
+        elif is_secret_file(name):
             left_out.append(LeftOut(name, "secret"))
-        elif found.st_size > MAX_UNTRACKED_BYTES:
+        elif status.st_size > MAX_UNTRACKED_BYTES:
             left_out.append(LeftOut(name, "large"))
         elif not is_link and not os.access(path, os.R_OK):
             left_out.append(LeftOut(name, "unreadable"))
         else:
-            sizes.append((found.st_size, name, "120000" if is_link else "100644"))
+            found.append((status.st_size, name, "120000" if is_link else "100644"))
     room = MAX_PATCH_BYTES
     kept = {}
-    for size, name, mode in sorted(sizes):  # the small ones are code
-        if size > room:
-            left_out.append(LeftOut(name, "large"))
-            continue
+    for size, name, mode in sorted(found):  # code is small
         room -= size
-        kept[name] = mode
-    return kept, room
-
-
-def _too_large(repo: Repo, names: Iterable[str], room: int, left_out: list[LeftOut]) -> list[str]:
-    """Return the changed tracked files that git had better not look into."""
-    excluded = []
-    for name in names:
-        try:
-            size = os.lstat(repo.at(name)).st_size
-        except OSError:
-            continue  # deleted: a change that the patch can hold
-        if size > MAX_PATCH_BYTES:
-            excluded.append(name)
+        if room >= 0:
+            kept[name] = mode
+        else:
             left_out.append(LeftOut(name, "large"))
-    return excluded
+    return kept
+
+
+def _too_large(repo: Repo, names: Iterable[str], left_out: list[LeftOut]) -> list[str]:
+    """Return the changed tracked files that git had better not look into."""
+    found = []
+    for name in names:
+        with suppress(OSError):  # deleted: a change that the patch can hold
+            if os.lstat(repo.at(name)).st_size > MAX_PATCH_BYTES:
+                found.append(name)
+    left_out += (LeftOut(name, "large") for name in found)
+    return found
 
 
 def _write_index(repo: Repo, index: str, new: Mapping[str, str], changes: Changes) -> None:
-    """Make a copy of the index that knows the untracked files, with no content stored."""
-    import shutil
-
+    """Make a copy of the index that knows the untracked files; their content is not stored."""
     place = run_git(repo, "rev-parse", "--git-path", "index")
     if place.code != 0:
         raise GitError(place.reason)
-    try:
+    with suppress(FileNotFoundError):  # nothing has ever been added
         shutil.copyfile(repo.at(place.text), index)
-    except FileNotFoundError:
-        pass  # nothing has ever been added
     blank = _EMPTY_FILE[changes.id_length]
-    entries = [f"{mode} {blank} 0\t{name}" for name, mode in new.items()]
-    # Without a stage of its own the working tree's file is compared like any other.
-    entries += [f"100644 {blank} 0\t{name}" for name in changes.unmerged]
-    data = b"".join(os.fsencode(entry) + b"\0" for entry in entries)
+    entries = [f"{mode} {blank} 0\t{name}\0" for name, mode in new.items()]
+    # Without conflicting versions the working tree's file is compared like any other.
+    entries += [f"100644 {blank} 0\t{name}\0" for name in changes.unmerged]
     done = run_git(
         repo,
         *("-c", "core.splitIndex=false", "update-index", "-z", "--index-info"),
-        data=data,
+        data=os.fsencode("".join(entries)),
         index=index,
         timeout_s=_TIMEOUT_S,
     )
@@ -310,22 +305,35 @@ def _write_index(repo: Repo, index: str, new: Mapping[str, str], changes: Change
 
 def _within_limits(diff: bytes, left_out: list[LeftOut]) -> bytes:
     """Drop the parts of secret files, and the largest ones of a patch that is too large."""
-    if not diff:
-        return b""
-    # No line of a file's content begins like a header: it has a sign, or is base 85.
-    parts = [_HEADER + part for part in (b"\n" + diff).split(b"\n" + _HEADER)[1:]]
-    kept = {}
-    for number, part in enumerate(parts):
-        name = _name_of(part)
+    # A line of a file's content never begins like a header: it has a sign, or is base 85.
+    pieces = (b"\n" + diff.removesuffix(b"\n")).split(b"\n" + _HEADER)[1:]
+    parts = {number: _HEADER + piece + b"\n" for number, piece in enumerate(pieces)}
+    total = 0
+    for number, part in list(parts.items()):
+        name = _changed_file(part)
         if is_secret_file(name):
             left_out.append(LeftOut(name, "secret"))
+            del parts[number]
         else:
-            kept[number] = part
-    total = sum(map(len, kept.values()))
-    for number in sorted(kept, key=lambda number: -len(kept[number])):
+            total += len(part)
+    for number in sorted(parts, key=lambda number: -len(parts[number])):
         if total <= MAX_PATCH_BYTES:
             break
-        part = kept.pop(number)
+        part = parts.pop(number)
         total -= len(part)
-        left_out.append(LeftOut(_name_of(part), "large"))
-    return b"".join(part.rstrip(b"\n") + b"\n" for part in kept.values())
+        left_out.append(LeftOut(_changed_file(part), "large"))
+    return b"".join(parts.values())
+
+
+def _changed_file(part: bytes) -> str:
+    """Return the name in a header: ``diff --git a/NAME b/NAME``, in quotes when it is odd."""
+    header = part[len(_HEADER) : part.index(b"\n")]
+    name = header[: len(header) // 2]
+    if name.startswith(b'"'):
+        name = _ESCAPE.sub(_unescape, name[1:-1])
+    return os.fsdecode(name.removeprefix(b"a/"))
+
+
+def _unescape(escape: re.Match[bytes]) -> bytes:
+    value = escape[1]
+    return bytes([int(value, 8)]) if value.isdigit() else bytes([_LETTERS.get(value[0], value[0])])
