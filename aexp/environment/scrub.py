@@ -36,40 +36,50 @@ REDACTED = "***"
 _MAX_DEPTH = 50
 _MIN_KNOWN = 8  # shorter values of secret variables are too likely to be part of something else
 
+# Texts, not compiled patterns: most runs need none of them, and `re` keeps those it has met.
 # A password in front of a host. With a colon it may hold slashes, but ":8080/" is a port.
-_USERINFO = re.compile(
-    r"(?<=://)(?:[^\s/?#@:]*:(?!\d{1,5}(?:[/?#]|$))[^\s'\"<>]*|[^\s/?#@'\"<>]*)@"
-)
+_USERINFO = r"(?<=://)(?:[^\s/?#@:]*:(?!\d{1,5}(?:[/?#]|$))[^\s'\"<>]*|[^\s/?#@'\"<>]*)@"
 _VALUE = r"""(?P<value>(?:bearer|basic|token)[ ]\S+|"[^"]*"|'[^']*'|[^\s"'&;,)}\]]+)"""
-_PAIR = re.compile(
-    r"""(?P<name>(?<![\w.-])-{0,2}[A-Za-z_][\w.-]{0,80})(?P<between>\\?["']?\s{0,3}[=:]\s{0,3}\\?)"""
-    + _VALUE,
-    re.IGNORECASE,
+_PAIR = (
+    r"""(?ix)(?P<name>(?<![\w.-])-{0,2}[A-Za-z_][\w.-]{0,80})
+    (?P<between>\\?["']?\s{0,3}[=:]\s{0,3}\\?)"""
+    + _VALUE
 )
-_OPTION = re.compile(
-    r"(?P<name>(?<!\S)--?[A-Za-z][\w.-]{0,80})(?P<between>\s{1,3}(?!-))" + _VALUE, re.IGNORECASE
+_OPTION = r"(?ix)(?P<name>(?<!\S)--?[A-Za-z][\w.-]{0,80})(?P<between>\s{1,3}(?!-))" + _VALUE
+_REFERENCE = r"\$\{?[A-Za-z_]\w*\}?|\$\([^)]*|\{[a-z_]\w*|<[^>]{0,30}>?|\*+"
+_SCHEME = r"(?i)\b(bearer|basic)( +)(?=\S*\d)[A-Za-z0-9._~+/=-]{8,}"
+_USER_OPTION = r"(?<!\S)(-u|--user|--proxy-user)([ =])([^\s:/]+):(\S+)"
+_LOGIN = r"\b(wandb login(?: --?[\w-]+)* )(?!-)\S{8,}"
+# One of these words is in every text that the patterns above change.
+_HINT = (
+    r"(?i)key|token|secret|pass|pwd|cred|cookie|auth|private|session|dsn|jwt|cert|sas|bearer"
+    r"|basic|webhook|login|conn|sid|pin|salt|sig|psk|otp|netrc|-u |--user|--proxy"
 )
-_REFERENCE = re.compile(r"\$\{?[A-Za-z_]\w*\}?|\$\([^)]*|\{[a-z_]\w*|<[^>]{0,30}>?|\*+")
-_SCHEME = re.compile(r"\b(bearer|basic)( +)(?=\S*\d)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
-_USER_OPTION = re.compile(r"(?<!\S)(-u|--user|--proxy-user)([ =])([^\s:/]+):(\S+)")
-_LOGIN = re.compile(r"\b(wandb login(?: --?[\w-]+)* )(?!-)\S{8,}")
-_SHAPES = re.compile(
-    r"""-----BEGIN\ [A-Z\ ]*PRIVATE\ KEY-----.*?(?:-----END\ [A-Z\ ]*PRIVATE\ KEY-----|\Z)
+_PREFIXES = """
+hf api_org npm dop_v1 ghp gho ghu ghs ghr github_pat glpat gldt sk pk rk xoxa xoxb xoxe xoxo xoxp
+xoxr xoxs xapp wandb_v1 lin_api nvapi r8 ntn tskey dckr_pat hvs shpat figd gsk sq0atp sq0csp
+"""
+_MARKS = (
+    *(mark + dash for mark in _PREFIXES.split() for dash in "_-"),
+    *("PRIVATE KEY", "eyJ", "AKIA", "ASIA", "AROA", "AIDA", "AIza", "ya29.", "SG.", "pypi-"),
+    "hooks.slack.com",
+)
+_SHAPES = (
+    r"""(?xs)-----BEGIN\ [A-Z\ ]*PRIVATE\ KEY-----.*?(?:-----END\ [A-Z\ ]*PRIVATE\ KEY-----|\Z)
     |\beyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?             # a JSON web token
-    |\b(?:hf|api_org|npm|dop_v1|gh[pousr]|github_pat|glpat|gldt|sk|pk|rk|xox[abeoprs]|xapp
-        |wandb_v1|lin_api|nvapi|r8|ntn|tskey|dckr_pat|hvs|shpat|figd|gsk|sq0[a-z]{3})
-        [_-](?=[\w-]{0,200}\d)[A-Za-z0-9_-]{12,}
     |\b(?:AKIA|ASIA|AROA|AIDA)[0-9A-Z]{12,}
     |\bAIza[\w-]{30,}
     |\bya29\.[\w-]{10,}
     |\bSG\.[\w-]{10,}\.[\w-]{10,}
     |\bpypi-[\w-]{16,}
-    |https://hooks\.slack\.com/\S+""",
-    re.VERBOSE | re.DOTALL,
+    |https://hooks\.slack\.com/\S+
+    |\b(?:"""
+    + "|".join(_PREFIXES.split())
+    + r")[_-](?=[\w-]{0,200}\d)[A-Za-z0-9_-]{12,}"
 )
-_OPAQUE = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{20,}={0,2}(?![A-Za-z0-9])")
-_CHANGE = re.compile(r"(?<=\d)(?=[A-Za-z])|(?<=[A-Za-z])(?=\d)")
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[kKMGT]?")
+_OPAQUE = r"(?<![A-Za-z0-9])[A-Za-z0-9]{20,}={0,2}(?![A-Za-z0-9])"
+_CHANGE = r"(?<=\d)(?=[A-Za-z])|(?<=[A-Za-z])(?=\d)"
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[kKMGT]?"
 
 
 def scrub_value(text: str) -> str:
@@ -108,7 +118,7 @@ def scrub_arguments(arguments: Sequence[str]) -> list[str]:
 
 def strip_url(url: str) -> str:
     """Return a URL without its userinfo, query and fragment."""
-    return scrub_value(re.split(r"[?#]", _USERINFO.sub("", url), maxsplit=1)[0])
+    return scrub_value(re.split(r"[?#]", re.sub(_USERINFO, "", url), maxsplit=1)[0])
 
 
 def _scrub_any(value: Any, tier: int, secrets: Sequence[str], depth: int) -> Any:
@@ -136,9 +146,9 @@ def _scrub_any(value: Any, tier: int, secrets: Sequence[str], depth: int) -> Any
 
 def _hides(tier: int, text: str) -> bool:
     """Whether a text under a name of this tier is hidden."""
-    if not text or _REFERENCE.fullmatch(text):
+    if not text or re.fullmatch(_REFERENCE, text):
         return False
-    return tier == SECRET or not _NUMBER.fullmatch(text)
+    return tier == SECRET or not re.fullmatch(_NUMBER, text)
 
 
 def _scrub_text(text: str, secrets: Sequence[str]) -> str:
@@ -148,22 +158,27 @@ def _scrub_text(text: str, secrets: Sequence[str]) -> str:
     if len(text) < 4 or text.isalpha():
         return text
     if "://" in text:
-        text = _USERINFO.sub(REDACTED + "@", text)
-    text = _SHAPES.sub(REDACTED, text)
-    text = _SCHEME.sub(rf"\1\2{REDACTED}", text)
-    text = _USER_OPTION.sub(rf"\1\2\3:{REDACTED}", text)
-    text = _LOGIN.sub(rf"\1{REDACTED}", text)
-    text = _substitute_pairs(_PAIR, text)
-    text = _substitute_pairs(_OPTION, text)
-    return _OPAQUE.sub(lambda m: REDACTED if _is_random(m[0]) else m[0], text)
+        text = re.sub(_USERINFO, REDACTED + "@", text)
+    if any(mark in text for mark in _MARKS):
+        text = re.sub(_SHAPES, REDACTED, text)
+    if re.search(_HINT, text):
+        text = re.sub(_SCHEME, rf"\1\2{REDACTED}", text)
+        text = re.sub(_USER_OPTION, rf"\1\2\3:{REDACTED}", text)
+        text = re.sub(_LOGIN, rf"\1{REDACTED}", text)
+        text = _substitute_pairs(_PAIR, text)
+        text = _substitute_pairs(_OPTION, text)
+    if len(text) < 20:
+        return text
+    return re.sub(_OPAQUE, lambda m: REDACTED if _is_random(m[0]) else m[0], text)
 
 
-def _substitute_pairs(pattern: re.Pattern[str], text: str) -> str:
+def _substitute_pairs(source: str, text: str) -> str:
     """Hide the value of every pair with a secret name.
 
     A pair whose name is harmless is stepped over by its name only: the value of
     ``url=https://host/?token=abc`` holds a pair itself.
     """
+    pattern = re.compile(source)
     parts: list[str] = []
     at = kept = 0
     while (found := pattern.search(text, at)) is not None:
@@ -184,7 +199,7 @@ def _is_random(word: str) -> bool:
     body = word.rstrip("=")
     if body.isdigit() or body.isalpha() or body.lower() == body or body.upper() == body:
         return False
-    if max(map(len, re.findall("[a-z]+", body))) >= 6 or len(_CHANGE.findall(body)) < 4:
+    if max(map(len, re.findall("[a-z]+", body))) >= 6 or len(re.findall(_CHANGE, body)) < 4:
         return False
     counts = [body.count(letter) / len(body) for letter in set(body)]
     return -sum(share * math.log2(share) for share in counts) > 3.5
@@ -198,7 +213,7 @@ def _known_secrets() -> list[str]:
     found: set[str] = set()
     for name, value in os.environ.items():
         if "://" in value:
-            found.update(m[0][:-1].partition(":")[2] for m in _USERINFO.finditer(value))
+            found.update(m[0][:-1].partition(":")[2] for m in re.finditer(_USERINFO, value))
         if is_denied(name) and not value.startswith(("/", "unix:", "~")):
             found.add(value)
     return sorted(filter(_is_telling, found), key=len, reverse=True)
