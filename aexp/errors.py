@@ -115,6 +115,10 @@ class StopJobError(StatusError):
     """The run cannot be stopped from here."""
 
 
+class NotReproducible(AexpError):
+    """What is recorded and present here does not suffice to run an attempt again."""
+
+
 class StoreReadOnly(AexpError):
     """The store or the ledger cannot be written."""
 

@@ -11,7 +11,7 @@ from aexp.paths import Repo
 _TIMEOUT_S = 60.0
 _GRACE_S = 10.0
 # Ended half-way, these leave half a tree behind; with many files they may well take minutes.
-_WRITING = frozenset({"add", "commit", "merge", "reset", "update-index"})
+_WRITING = frozenset({"add", "apply", "commit", "merge", "reset", "update-index", "worktree"})
 # A person's hooks may move files of the working tree aside while runs execute.
 _WITH_HOOKS = ("push",)
 _WITH_VALUE = ("-c", "-C")

@@ -117,10 +117,18 @@ class CodeSnapshot(NamedTuple):
             "submodules": {printable(path): at for path, at in sorted(self.submodules.items())},
             "left_out": [{"name": printable(n), "reason": reason} for n, reason in self.left_out],
             "left_out_count": self.left_out_count,
+            "patch": self._patch_record(),
         }
         if self.problem:
             content["problem"] = self.problem
         return content
+
+    def _patch_record(self) -> dict[str, Any] | None:
+        if not self.patch:
+            return None
+        from hashlib import sha256
+
+        return {"sha256": sha256(self.patch).hexdigest(), "size": len(self.patch)}
 
 
 def code_snapshot(repo: Repo) -> CodeSnapshot:
