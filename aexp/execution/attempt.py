@@ -10,17 +10,19 @@ from typing import Any
 
 from aexp.errors import AexpError
 from aexp.execution.gpus import Lease, lease
-from aexp.execution.outcome import classify, read_metrics, was_asked_to_end
+from aexp.execution.outcome import classify, was_asked_to_end
 from aexp.execution.plan import PRELUDE_VARIABLE, Plan, plan_command
 from aexp.execution.process import Command, Finished, Output
 from aexp.execution.signals import SignalBox
 from aexp.files import remove, write_atomic
 from aexp.model import COMPLETE, FAILED, QUEUED, STOPPED, Run, utc_now
-from aexp.paths import METRICS, STATEPOINT, Repo, hostname
+from aexp.paths import METRICS, OUTCOME, PROGRESS, STATEPOINT, Repo, hostname
 from aexp.processes import signal_group, start_time
 from aexp.runs import claims, heartbeat
 from aexp.runs.claims import Claim
+from aexp.runs.declared import read_declared
 from aexp.runs.outcome import Outcome
+from aexp.runs.results import AttemptNumbers
 from aexp.runs.status import (
     begin_attempt,
     end_attempt,
@@ -97,7 +99,9 @@ class Attempt:
 
     def _run_command(self, run: Run, plan: Plan, log: str, number: int, devices: Lease) -> Outcome:
         metrics_path = self.repo.run_file(self.job_id, METRICS)
-        remove(metrics_path)
+        for name in (METRICS, OUTCOME, PROGRESS):  # of an earlier attempt
+            remove(self.repo.run_file(self.job_id, name))
+        numbers = AttemptNumbers(self.repo, self.job_id, number)
         mark = self._prelude_mark(plan)
         output = Output(log)
         try:
@@ -116,7 +120,7 @@ class Attempt:
                     timeout_s=timeout if isinstance(timeout, (int, float)) else None,
                     grace_s=_seconds("AEXP_GRACE_S", DEFAULT_GRACE_S),
                     stop_at_once=stop_requested(now),
-                    beat=lambda: heartbeat.beat(self.repo, self.claim),
+                    beat=lambda: self._beat(numbers),
                     beat_every_s=heartbeat.interval_s(),
                     on_interrupt=self._record_interruption,
                 )
@@ -125,12 +129,17 @@ class Attempt:
                 raise
         finally:
             output.close()
-        metrics, problem = read_metrics(metrics_path)
-        if problem:
+        metrics, problems = numbers.finish()
+        for problem in problems:
             self.say(problem)
         if mark is not None and remove(mark) and finished.returncode != 0:
             finished = finished._replace(in_prelude=True)
-        return classify(self._await_late_signal(finished), metrics)
+        declared = read_declared(self.repo, self.job_id, number)
+        return classify(self._await_late_signal(finished), metrics, declared)
+
+    def _beat(self, numbers: AttemptNumbers) -> bool:
+        numbers.look()
+        return heartbeat.beat(self.repo, self.claim)
 
     def _prelude_mark(self, plan: Plan) -> str | None:
         """Make the file that a prelude removes when it has succeeded."""

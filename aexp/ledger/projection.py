@@ -95,10 +95,36 @@ def final_metrics(run: Run) -> dict[str, Any]:
     return dict(_numbers(merged))
 
 
+def flat_numbers(value: dict[str, Any]) -> dict[str, Any]:
+    """Return the numbers of nested objects under names with dots; other values are left out."""
+    return dict(_numbers(value))
+
+
+def nested(flat: dict[str, Any]) -> dict[str, Any]:
+    """Return the objects whose names with dots are those of `flat`.
+
+    A job document has no keys with dots: signac does not read it then. Where one name is
+    the beginning of another, its own value has the key ``""``.
+    """
+    made: dict[str, Any] = {}
+    for name, item in flat.items():
+        parts = [part for part in name.split(".") if part] or ["_"]
+        at = made
+        for part in parts[:-1]:
+            inner = at.get(part)
+            if not isinstance(inner, dict):
+                at[part] = inner = {} if inner is None else {"": inner}
+            at = inner
+        if isinstance(at.get(parts[-1]), dict):
+            at, parts = at[parts[-1]], [""]
+        at[parts[-1]] = item
+    return made
+
+
 def _numbers(value: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for key, item in value.items():
-        name = prefix + str(key)
+        name = prefix + str(key) if key else prefix[:-1]
         if isinstance(item, dict):
             found += _numbers(item, name + ".")
         elif isinstance(item, bool | int):
