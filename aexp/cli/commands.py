@@ -19,6 +19,10 @@ VERBS = {
     "run": ("aexp.cli.workflow:run", "Execute the queue with Snakemake."),
     "run-queued": ("aexp.cli.execution:run_queued", "Execute one queued run."),
     "status": ("aexp.cli.status:status", "Count runs per experiment and status."),
+    "watch": (
+        "aexp.cli.watch:watch",
+        "Show the queue live: progress, metrics, what has just ended.",
+    ),
     "list-runs": ("aexp.cli.runs:list_runs", "List runs, with their metrics."),
     "show-run": ("aexp.cli.runs:show_run", "Show one run: configuration, attempts, error, log."),
     "logs": ("aexp.cli.logs:logs", "Print a run's output."),

@@ -10,7 +10,7 @@ import click
 
 from aexp.model import PROVENANCE_KEYS, printable
 
-_COLORS = {
+STATUS_COLORS = {
     "complete": "green",
     "running": "cyan",
     "queued": "yellow",
@@ -52,7 +52,7 @@ def print_table(
     colored = out.isatty()
     click.echo(click.style(lines[0], bold=True) if colored else lines[0])
     for line, row in zip(lines[1:], cells, strict=True):
-        color = next((_COLORS[cell] for cell in row if cell in _COLORS), None)
+        color = next((STATUS_COLORS[cell] for cell in row if cell in STATUS_COLORS), None)
         click.echo(click.style(line, fg=color) if colored and color else line)
 
 

@@ -1,15 +1,15 @@
 """How far a running run is: what its code has said last, and the newest numbers it logged."""
 
+import contextlib
 import json
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from aexp.files import read_end
-from aexp.ledger.projection import json_number
+from aexp.ledger.projection import flat_numbers
 from aexp.model import RUNNING, Run, epoch, utc_at
 from aexp.paths import METRICS, PROGRESS, SERIES, Repo
-from aexp.runs.series import Row, numbers, parse_flat, parse_row
+from aexp.runs.series import parse_lines
 
 # The newest rows are enough, unless a single one is longer.
 _TAILS = (1 << 15, 1 << 20)
@@ -151,33 +151,20 @@ def _said(path: str) -> dict[str, Any]:
 def _logged(repo: Repo, job_id: str, attempt: int | None) -> tuple[dict[str, Any], int | None]:
     rows = [
         row
-        for row in map(_safely(parse_row), _last_lines(repo.run_file(job_id, SERIES)))
-        if row is not None and (attempt is None or row.attempt in (0, attempt))
+        for row in parse_lines(_last_lines(repo.run_file(job_id, SERIES)), False)
+        if attempt is None or row.attempt in (0, attempt)
     ]
     # The metrics file is of this attempt alone: the wrapper removes it before each.
     lines = _last_lines(repo.run_file(job_id, METRICS))
-    whole = _safely(parse_flat)(b"\n".join(lines))  # one object, perhaps over several lines
-    rows += filter(None, [whole] if whole else map(_safely(parse_flat), lines))
+    whole = parse_lines([b"\n".join(lines)], True)  # one object, perhaps over several lines
+    rows += whole or parse_lines(lines, True)
     found: dict[str, Any] = {}
     step = None
     for row in rows:
-        found |= row.metrics
+        with contextlib.suppress(RecursionError):  # nested too deeply to be anybody's numbers
+            found |= flat_numbers(row.metrics)
         step = step if row.step is None else row.step
-    return {
-        _clean(name): json_number(value) if isinstance(value, float) else value
-        for name, value in found.items()
-    }, step
-
-
-def _safely(parse: Callable[[bytes], Row | None]) -> Callable[[bytes], Row | None]:
-    def parse_or_pass_over(line: bytes) -> Row | None:
-        try:
-            row = parse(line)
-            return None if row is None else row._replace(metrics=numbers(row.metrics))
-        except RecursionError:  # nested too deeply to be anybody's numbers
-            return None
-
-    return parse_or_pass_over
+    return {_clean(name): value for name, value in found.items()}, step
 
 
 def _last_lines(path: str) -> list[bytes]:
