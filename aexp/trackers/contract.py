@@ -121,6 +121,8 @@ class SyncResult:
         Where the synced run is.
     seconds : float
         What it took.
+    returncode : int or None
+        Exit code of the command that did it, where it was one.
     """
 
     path: Path
@@ -129,6 +131,7 @@ class SyncResult:
     hint: str = ""
     url: str | None = None
     seconds: float = 0.0
+    returncode: int | None = None
 
 
 class TrackerAdapter(ABC):
