@@ -1,0 +1,327 @@
+"""Weights & Biases: one W&B run per run, its local files in the run's own folder."""
+
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aexp.errors import TrackerInitError
+from aexp.files import remove, write_atomic
+from aexp.model import printable
+from aexp.trackers import wandb_login
+from aexp.trackers.contract import RunHandle, RunRecord, TrackerAdapter, TrackerBinding
+
+if TYPE_CHECKING:
+    from wandb import Run
+
+INIT_TIMEOUT_S = 15.0
+FINISH_TIMEOUT_S = 20.0
+# In the folder of an online run until all of it has reached the service.
+UNFINISHED = ".aexp-unfinished"
+_MAX_TAG = 64
+_MAX_NAME = 128
+_NAMED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_NOT_IN_ARTIFACT_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+class WandbAdapter(TrackerAdapter):
+    """Runs in W&B, by the real SDK; it is imported when the first run is opened.
+
+    Parameters
+    ----------
+    entity : str, optional
+        The team or user; default the one of the key.
+    job_type : str, optional
+        W&B's own second way of grouping, for instance ``train``.
+    init_timeout_s : float, default 15
+        How long opening a run online may take.
+    finish_timeout_s : float, default 20
+        How long the last upload may take. What is left then is on the disk, for
+        ``aexp sync-offline``.
+
+    Raises
+    ------
+    TrackerInitError
+        If the package `wandb` is not installed.
+    """
+
+    name = "wandb"
+
+    def __init__(
+        self,
+        entity: str | None = None,
+        *,
+        job_type: str | None = None,
+        init_timeout_s: float = INIT_TIMEOUT_S,
+        finish_timeout_s: float = FINISH_TIMEOUT_S,
+    ) -> None:
+        from importlib.util import find_spec
+
+        found = find_spec("wandb")
+        # A folder wandb/ beside the code, as the SDK makes one, is a package without a file.
+        if found is None or found.origin is None:
+            raise TrackerInitError(
+                "the tracker wandb needs the package wandb, which is not installed here",
+                "run: pip install 'aexp[wandb]'",
+            )
+        self.entity = entity
+        self.job_type = job_type
+        self.init_timeout_s = init_timeout_s
+        self.finish_timeout_s = finish_timeout_s
+
+    def init_run(
+        self,
+        *,
+        project: str | None,
+        group: str | None,
+        tags: Sequence[str],
+        config: Mapping[str, Any],
+        notes: str | None = None,
+        offline: bool = False,
+        workspace: str | Path | None = None,
+        run_id: str | None = None,
+        name: str | None = None,
+    ) -> RunHandle:
+        """Open a W&B run; one of id `run_id` that exists is continued.
+
+        ``extra["next_step"]`` of the handle is the first step that W&B does not have yet.
+        """
+        if not offline:
+            trouble = wandb_login.look()
+            if trouble is not None:
+                raise TrackerInitError(*trouble)
+        arguments = init_arguments(
+            project=project,
+            group=group,
+            tags=tags,
+            config=config,
+            notes=notes,
+            offline=offline,
+            workspace=workspace,
+            run_id=run_id,
+            name=name,
+            entity=self.entity,
+            job_type=self.job_type,
+        )
+        with own_folders(workspace):
+            sdk = quiet_sdk()
+            settings = known_settings(
+                sdk,
+                silent=True,
+                console="off",
+                disable_git=True,
+                disable_code=True,
+                save_code=False,
+                init_timeout=self.init_timeout_s,
+                finish_timeout=self.finish_timeout_s,
+                finish_timeout_raises=True,
+            )
+            try:
+                run: Run = sdk.init(**arguments, reinit="create_new", settings=settings)
+            except Exception as error:
+                raise not_opened(error) from error
+        path = str(run.settings.sync_dir)
+        if not offline:
+            _mark(path)
+        url = None if offline else run.url
+        extra = {"run": run, "path": path, "offline": offline, "next_step": run.starting_step}
+        return RunHandle(str(run.id), self.name, url, project, group, extra)
+
+    def log(
+        self, handle: RunHandle, metrics: Mapping[str, Any], *, step: int | None = None
+    ) -> None:
+        """Add a row; W&B drops one whose step lies before its last."""
+        handle.extra["run"].log(plain_floats(metrics), step=step)
+
+    def summarize(self, handle: RunHandle, metrics: Mapping[str, Any]) -> None:
+        """Set final numbers in the run's summary."""
+        run = handle.extra["run"]
+        run.log({}, commit=True)  # else the last row, still open, overwrites what is set here
+        run.summary.update(plain_floats(metrics))
+
+    def log_artifact(self, handle: RunHandle, name: str, path: str | Path) -> None:
+        """Add a file or folder as an artifact of type ``file``."""
+        import wandb
+
+        run = handle.extra["run"]
+        artifact = wandb.Artifact(_NOT_IN_ARTIFACT_NAME.sub("-", name)[:_MAX_NAME], type="file")
+        with own_folders(Path(handle.extra["path"]).parents[1]):
+            if os.path.isdir(path):
+                artifact.add_dir(str(path), skip_cache=True)
+            else:
+                artifact.add_file(str(path), skip_cache=True)
+            run.log_artifact(artifact)
+
+    def finish(self, handle: RunHandle, *, exit_code: int = 0) -> None:
+        """Close the run, within `finish_timeout_s`.
+
+        Raises
+        ------
+        TrackerInitError
+            If not everything has reached the service by then.
+        """
+        try:
+            handle.extra["run"].finish(exit_code=exit_code)
+        except TimeoutError as error:
+            raise TrackerInitError(
+                f"W&B has not taken everything within {self.finish_timeout_s:g} s",
+                "what is missing is kept; send it with: aexp sync-offline",
+            ) from error
+        remove(os.path.join(handle.extra["path"], UNFINISHED))
+
+    def list_runs(self, *, project: str | None, group_prefix: str | None = None) -> list[RunRecord]:
+        """Ask the service for the runs of a project whose group begins with `group_prefix`."""
+        trouble = wandb_login.look()
+        if trouble is not None:
+            raise TrackerInitError(trouble.message, trouble.hint.partition(";")[0])
+        sdk = quiet_sdk()
+        filters = {"group": {"$regex": "^" + re.escape(group_prefix)}} if group_prefix else {}
+        path = f"{self.entity}/{project}" if self.entity else str(project)
+        try:
+            found = sdk.Api().runs(path, filters=filters, per_page=200, lazy=False)
+            return [_record(run) for run in found]
+        except Exception as error:
+            raise not_opened(error) from error
+
+    def environment(
+        self,
+        binding: TrackerBinding,
+        *,
+        workspace: str | Path,
+        offline: bool,
+        tags: Sequence[str] = (),
+    ) -> dict[str, str]:
+        """Return what makes a command's own ``wandb.init()`` open this run.
+
+        A variable for the mode that the user has set stays. Where W&B cannot be used now,
+        the mode is ``offline``: the command does not fail of it.
+        """
+        wanted = {
+            "WANDB_RUN_ID": binding["run_id"],
+            "WANDB_RESUME": "allow",
+            "WANDB_PROJECT": binding["project"],
+            "WANDB_ENTITY": self.entity,
+            "WANDB_RUN_GROUP": _cut(binding["group"]),
+            "WANDB_JOB_TYPE": self.job_type,
+            "WANDB_TAGS": ",".join(tag.replace(",", " ") for tag in tags_for(tags)),
+            "WANDB_DIR": str(workspace),
+            "WANDB_DATA_DIR": os.environ.get("WANDB_DATA_DIR") or _data_dir(workspace),
+        }
+        if "WANDB_MODE" not in os.environ and (offline or wandb_login.look() is not None):
+            wanted["WANDB_MODE"] = "offline"
+        return {key: value for key, value in wanted.items() if value}
+
+
+def init_arguments(
+    *,
+    project: str | None,
+    group: str | None,
+    tags: Sequence[str],
+    config: Mapping[str, Any],
+    notes: str | None,
+    offline: bool,
+    workspace: str | Path | None,
+    run_id: str | None,
+    name: str | None = None,
+    entity: str | None = None,
+    job_type: str | None = None,
+) -> dict[str, Any]:
+    """Return the arguments of ``wandb.init`` for a run."""
+    wanted = {
+        "project": project,
+        "entity": entity,
+        "group": _cut(group),
+        "job_type": job_type,
+        "name": _cut(name),
+        "tags": tags_for(tags),
+        "config": dict(config),
+        "notes": notes,
+        "dir": str(workspace) if workspace is not None else None,
+        "id": run_id,
+        "resume": "allow" if run_id else None,
+        "mode": "offline" if offline else None,
+    }
+    return {key: value for key, value in wanted.items() if value is not None}
+
+
+def tags_for(tags: Sequence[str]) -> list[str]:
+    """Return tags as W&B takes them: at most 64 characters, none twice."""
+    return list(dict.fromkeys(tag[:_MAX_TAG] for tag in tags if tag))
+
+
+def quiet_sdk() -> Any:
+    """Import the SDK and keep it from writing lines between those of the training."""
+    import wandb
+
+    wandb.setup(settings=wandb.Settings(silent=True))
+    return wandb
+
+
+def known_settings(sdk: Any, **wanted: Any) -> Any:
+    """Return W&B settings of those that the installed version knows."""
+    known = sdk.Settings.model_fields
+    return sdk.Settings(**{key: value for key, value in wanted.items() if key in known})
+
+
+def not_opened(error: Exception) -> TrackerInitError:
+    """Return what an exception of the SDK means, and what to do."""
+    text = printable(str(error).strip().partition("\n")[0] or type(error).__name__)
+    hint = "the run is kept offline; afterwards: aexp sync-offline"
+    if any(word in text.lower() for word in ("api key", "401", "403", "logged in", "login")):
+        hint = "log in with: wandb login, or set WANDB_API_KEY; " + hint
+    return TrackerInitError(f"W&B: {text}", hint)
+
+
+@contextmanager
+def own_folders(workspace: str | Path | None) -> Iterator[None]:
+    """Let the SDK stage files in the run's folder, unless the user has chosen another place.
+
+    It reads where from its environment only.
+    """
+    if workspace is None or "WANDB_DATA_DIR" in os.environ:
+        yield
+        return
+    os.environ["WANDB_DATA_DIR"] = _data_dir(workspace)
+    try:
+        yield
+    finally:
+        del os.environ["WANDB_DATA_DIR"]
+
+
+def plain_floats(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metrics with floats for the numbers that our files can only name."""
+    return {key: _plain(value) for key, value in metrics.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return plain_floats(value)
+    return _NAMED.get(value, value) if isinstance(value, str) else value
+
+
+def _data_dir(workspace: str | Path) -> str:
+    return os.path.join(workspace, "wandb", "data")
+
+
+def _cut(text: str | None) -> str | None:
+    return text[:_MAX_NAME] if text else text
+
+
+def _mark(path: str) -> None:
+    if os.path.isdir(path):
+        write_atomic(os.path.join(path, UNFINISHED), b"")
+
+
+def _record(run: Any) -> RunRecord:
+    summary = {key: value for key, value in dict(run.summary).items() if not key.startswith("_")}
+    return RunRecord(
+        id=run.id,
+        group=run.group,
+        tags=list(run.tags),
+        state=run.state,
+        summary=summary,
+        created_at=run.created_at,
+    )
