@@ -60,7 +60,7 @@ _DENIED = re.compile(
     r"|login|conn_?str|license",
     re.IGNORECASE,
 )
-_DENIAL_EXCEPTIONS = frozenset({"TOKENIZERS_PARALLELISM"})
+_DENIAL_EXCEPTIONS = frozenset({"OLDPWD", "PWD", "TOKENIZERS_PARALLELISM"})
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SECRET_PARTS = re.compile(
