@@ -1,0 +1,114 @@
+"""What MLflow's adapter keeps in a run's folder: ids it has seen, and offline attempts.
+
+An offline attempt is a folder ``mlflow/<time>-<random>/``: a store of files as MLflow itself
+makes it, and ``aexp.json``, which says whose it is and where it belongs.
+"""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from aexp.errors import AexpError
+from aexp.files import pretty_json, read_object, write_atomic
+from aexp.model import JOB_ID
+from aexp.paths import TRACKER
+from aexp.trackers.contract import OfflineRun
+from aexp.trackers.mlflow_where import without_credentials
+
+FOLDER = "mlflow"
+ABOUT = "aexp.json"
+_REMEMBERED = "mlflow.json"
+
+
+def remembered(workspace: str | None, run_id: str | None, uri: str) -> str | None:
+    """Return MLflow's id of our run, as the last attempt has met it."""
+    if workspace is None or run_id is None:
+        return None
+    value = _read(os.path.join(workspace, TRACKER, _REMEMBERED)).get(_key(run_id, uri))
+    return value if isinstance(value, str) else None
+
+
+def remember(workspace: str | None, run_id: str | None, uri: str, mlflow_id: str) -> None:
+    """Keep MLflow's id of our run, so that the next attempt need not search for it."""
+    if workspace is None or run_id is None:
+        return
+    path = os.path.join(workspace, TRACKER, _REMEMBERED)
+    known = _read(path)
+    if known.get(_key(run_id, uri)) != mlflow_id:
+        known[_key(run_id, uri)] = mlflow_id
+        write_atomic(path, pretty_json(known))
+
+
+def _key(run_id: str, uri: str) -> str:
+    return f"{run_id} {without_credentials(uri)}"
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        return read_object(path) or {}
+    except AexpError:  # only a memory: it is made again
+        return {}
+
+
+def offline_folder(workspace: str, run_id: str | None, project: str, uri: str | None) -> str:
+    """Return the folder of this offline attempt, made when it has none yet.
+
+    The command and the process beside it open the same one: it stays this attempt's until it
+    is closed or synced.
+    """
+    for run in reversed(find(workspace)):
+        about = _read(str(run.path / ABOUT))
+        is_open = not about.get("closed") and not about.get("synced")
+        if run_id and is_open and about.get("run_id") == run_id and about.get("project") == project:
+            return str(run.path)
+    moment = time.time()
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(moment))
+    name = f"{stamp}.{int(moment * 1000) % 1000:03d}Z-{os.urandom(3).hex()}"
+    path = os.path.join(os.path.abspath(workspace), FOLDER, name)
+    about = {
+        "run_id": run_id or name,
+        "project": project,
+        "uri": without_credentials(uri) if uri and "://" in uri else uri,
+        "created_at": name.partition("-")[0],
+    }
+    write_atomic(os.path.join(path, ABOUT), pretty_json(about))
+    return path
+
+
+def close_folder(path: str, *, synced: bool = False) -> None:
+    """Say that nothing more comes into an offline folder, or that all of it was brought away."""
+    about = os.path.join(path, ABOUT)
+    write_atomic(about, pretty_json({**_read(about), "closed": True, "synced": synced}))
+
+
+def about(path: "str | os.PathLike[str]") -> dict[str, Any]:
+    """Return what an offline folder says of itself, empty when it is none."""
+    return _read(os.path.join(path, ABOUT))
+
+
+def find(workspace: str) -> list[OfflineRun]:
+    """Return the offline attempts in a run's folder, oldest first."""
+    base = Path(workspace, FOLDER)
+    if base.is_symlink():
+        return []
+    found = []
+    for path in sorted(base.glob(f"*/{ABOUT}")):
+        if path.parent.is_symlink() or path.is_symlink():
+            continue  # a folder elsewhere is not this run's
+        about = _read(str(path))
+        run_id = about.get("run_id")
+        if not isinstance(run_id, str):
+            continue
+        name = Path(workspace).name
+        created = about.get("created_at")
+        found.append(
+            OfflineRun(
+                path.parent,
+                "mlflow",
+                run_id,
+                name if JOB_ID.fullmatch(name) else None,
+                created if isinstance(created, str) else "",
+            )
+        )
+    return sorted(found, key=lambda run: (run.created_at, run.path.name))
