@@ -26,6 +26,10 @@ VERBS = {
     "list-runs": ("aexp.cli.runs:list_runs", "List runs, with their metrics."),
     "show-run": ("aexp.cli.runs:show_run", "Show one run: configuration, attempts, error, log."),
     "logs": ("aexp.cli.logs:logs", "Print a run's output."),
+    "reproduce": (
+        "aexp.cli.reproduce:reproduce",
+        "Run a recorded attempt again as it was, and compare its metrics.",
+    ),
     "new-run": ("aexp.cli.runs:new_run", "Create a run without queueing it."),
     "link": ("aexp.cli.record_change:link", "Link a run to another experiment or hypothesis."),
     "list-batches": (
