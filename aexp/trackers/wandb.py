@@ -12,7 +12,14 @@ from aexp.errors import TrackerInitError
 from aexp.files import remove, write_atomic
 from aexp.model import printable
 from aexp.trackers import wandb_login
-from aexp.trackers.contract import RunHandle, RunRecord, TrackerAdapter, TrackerBinding
+from aexp.trackers.contract import (
+    OfflineRun,
+    RunHandle,
+    RunRecord,
+    SyncResult,
+    TrackerAdapter,
+    TrackerBinding,
+)
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -213,6 +220,18 @@ class WandbAdapter(TrackerAdapter):
         if "WANDB_MODE" not in os.environ and (offline or wandb_login.look() is not None):
             wanted["WANDB_MODE"] = "offline"
         return {key: value for key, value in wanted.items() if value}
+
+    def find_offline(self, workspace: str | Path) -> list[OfflineRun]:
+        """Return what lies below ``wandb/`` in a run's folder and is not at the service yet."""
+        from aexp.trackers import wandb_offline
+
+        return wandb_offline.find(workspace)
+
+    def sync(self, offline_run: OfflineRun, *, timeout_s: float) -> SyncResult:
+        """Bring an offline run to the service with ``wandb sync``."""
+        from aexp.trackers import wandb_offline
+
+        return wandb_offline.sync(offline_run, timeout_s=timeout_s)
 
 
 def init_arguments(
