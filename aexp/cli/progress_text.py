@@ -4,8 +4,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from aexp.cli.fitting import cut
 from aexp.cli.output import number
 from aexp.runs.progress import Progress
+
+_MAX_NAME = 40
 
 
 def progress_text(progress: Progress | Mapping[str, Any] | None) -> str:
@@ -32,7 +35,7 @@ def steps(known: Mapping[str, Any]) -> str:
 
 def metrics_text(metrics: Mapping[str, Any], at_most: int | None = None) -> str:
     """Return ``loss=0.3 acc=0.9``."""
-    shown = [f"{name}={number(value)}" for name, value in metrics.items()]
+    shown = [f"{cut(name, _MAX_NAME)}={number(value)}" for name, value in metrics.items()]
     if at_most is not None and len(shown) > at_most:
         shown[at_most:] = ["…"]
     return " ".join(shown)

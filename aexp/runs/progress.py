@@ -85,6 +85,8 @@ def read_progress(
     step, total = _number(said.get("step")), _number(said.get("total"))
     if step is None:
         step = logged_step
+    if total is not None and total <= 0:
+        total = None
     message = said.get("message")
     return Progress(
         _fraction(_number(said.get("fraction")), step, total),
