@@ -13,9 +13,9 @@ import re
 import sys
 import time
 from collections.abc import Iterable
-from hashlib import sha256
 from typing import Any, NamedTuple, TypeGuard
 
+from aexp.environment.digest import digest
 from aexp.environment.scrub import strip_url
 from aexp.errors import AexpError, CorruptFile
 from aexp.files import read_bytes, read_object, write_atomic
@@ -98,7 +98,7 @@ def _of_folder(repo: Repo | None, path: str) -> dict[str, dict[str, Any]]:
         return {}
     if repo is None or not path.endswith("-packages"):
         return _scan(path)
-    cache = repo.cache("packages", sha256(os.fsencode(path)).hexdigest()[:32] + ".json")
+    cache = repo.cache("packages", digest(os.fsencode(path))[7:39] + ".json")
     try:
         kept = read_object(cache) or {}
     except CorruptFile:

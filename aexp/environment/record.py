@@ -4,9 +4,9 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from hashlib import sha256
 from typing import Any
 
+from aexp.environment.digest import digest
 from aexp.environment.interpreter import describe_own
 from aexp.environment.plain import plain
 from aexp.environment.scrub import scrub
@@ -18,7 +18,7 @@ from aexp.errors import (
     CorruptFileWarning,
     UsageError,
 )
-from aexp.files import parse_object, pretty_json, read_bytes, write_atomic
+from aexp.files import parse_object, pretty_json, read_bytes, remove, write_atomic
 from aexp.model import Run, section, short
 from aexp.paths import ENVIRONMENT, Repo
 from aexp.runs.status import change_run
@@ -74,6 +74,8 @@ def record_environment(
     content = {**content, "job_id": run.job_id, "attempt": number}
     if patch:
         _write_patch(repo, run.job_id, number, patch)
+    else:
+        remove(patch_path(repo, run.job_id, number))  # of an attempt that never began
     return _write(repo, content)
 
 
@@ -176,7 +178,7 @@ def read_environment(repo: Repo, run: Run, number: int | None = None) -> dict[st
             stacklevel=2,
         )
     expected = digest_of_attempt(run, number)
-    if expected is not None and expected != _digest(data):
+    if expected is not None and expected != digest(data):
         warnings.warn(
             f"{path} has changed since it was recorded: its digest is not the document's",
             CorruptFileWarning,
@@ -251,12 +253,12 @@ def _write(repo: Repo, content: dict[str, Any]) -> dict[str, str]:
             "keep large content as an asset: run.upload_asset",
         )
     write_atomic(environment_path(repo, content["job_id"], content["attempt"]), data)
-    return {"digest": _digest(data), "software": software_digest(content)}
+    return {"digest": digest(data), "software": software_digest(content)}
 
 
 def _write_patch(repo: Repo, job_id: str, number: int, patch: bytes) -> None:
     """Write the patch once for all runs that have the same one."""
-    shared = repo.cache("patches", sha256(patch).hexdigest()[:32] + ".patch")
+    shared = repo.cache("patches", digest(patch)[7:39] + ".patch")
     target = patch_path(repo, job_id, number)
     try:
         if not os.path.exists(shared):
@@ -276,7 +278,3 @@ def _merged(old: dict[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
         both = isinstance(before, dict) and isinstance(value, Mapping)
         result[key] = _merged(before, value) if both else value  # type: ignore[arg-type]
     return result
-
-
-def _digest(data: bytes) -> str:
-    return "sha256:" + sha256(data).hexdigest()

@@ -5,11 +5,11 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from hashlib import sha256
 from typing import Any
 
 from aexp.environment import machine
 from aexp.environment.code import CodeSnapshot, code_snapshot
+from aexp.environment.digest import digest
 from aexp.environment.gpu import read_gpus
 from aexp.environment.interpreter import command_python, describe, describe_own, is_own
 from aexp.environment.scrub import scrub_value
@@ -47,18 +47,20 @@ def take_snapshot(
 
     What cannot be found out is missing, with the reason under ``problems``.
     """
-    code: list[CodeSnapshot] = []
-    asking = threading.Thread(target=lambda: code.append(code_snapshot(repo)), daemon=True)
-    asking.start()
     problems: list[str] = []
     content: dict[str, Any] = {"schema": SCHEMA, "recorded_at": utc_now(), "aexp": __version__}
+    code: dict[str, CodeSnapshot] = {}
 
-    def part(name: str, read: Callable[[], Any]) -> None:
+    def part(name: str, read: Callable[[], Any], into: dict[str, Any] = content) -> None:
         try:
-            content[name] = read()
+            into[name] = read()
         except Exception as error:
             problems.append(f"{name}: {type(error).__name__}: {error}")
 
+    ask_git = threading.Thread(
+        target=part, args=("code", lambda: code_snapshot(repo), code), daemon=True
+    )
+    ask_git.start()
     part("python", lambda: describe_own(repo))
     if command is not None:
         content["command"] = scrub_value(command)
@@ -73,8 +75,8 @@ def take_snapshot(
     content["snakemake"] = {"version": snakemake} if snakemake else None
     part("selected", lambda: select_variables(variables))
     content.update(content.pop("selected", {}))
-    asking.join()
-    known = code[0] if code else CodeSnapshot(problem="the code version is not known")
+    ask_git.join()
+    known = code.get("code") or CodeSnapshot(problem="the code version is not known")
     content["code"] = known.record()
     content = {key: value for key, value in content.items() if value is not None}
     if problems:
@@ -103,7 +105,7 @@ def software_digest(content: Mapping[str, Any]) -> str:
         "platform": [system.get(key) for key in ("system", "machine", "libc", "distribution")],
         "container": section(content, "container").get("image"),
     }
-    return "sha256:" + sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return digest(json.dumps(facts, sort_keys=True).encode())
 
 
 def software_python(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,7 +121,7 @@ def lock_digests(repo: Repo) -> dict[str, str]:
         try:
             if os.path.isfile(path) and os.path.getsize(path) <= _MAX_LOCK_BYTES:
                 with open(path, "rb") as file:
-                    found[name] = "sha256:" + sha256(file.read()).hexdigest()
+                    found[name] = digest(file.read())
         except OSError:
             found[name] = "unreadable"
     return found

@@ -4,10 +4,12 @@ import contextlib
 import errno
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from aexp.environment.record import PYTHON_VARIABLE, record_environment
 from aexp.errors import AexpError
 from aexp.execution.gpus import Lease, lease
 from aexp.execution.outcome import classify, was_asked_to_end
@@ -76,6 +78,7 @@ class Attempt:
                 self.claim,
                 command=plan.command,
                 log=os.path.relpath(log, self.repo.run_dir(self.job_id)),
+                environment=self._record_environment(run, plan, number, devices),
             )
             if run.is_terminal:  # a person has stopped it before it began
                 return run, None
@@ -141,6 +144,19 @@ class Attempt:
         numbers.look()
         return heartbeat.beat(self.repo, self.claim)
 
+    def _record_environment(
+        self, run: Run, plan: Plan, number: int, devices: Lease
+    ) -> dict[str, str] | None:
+        """Record what the command will run in; a run goes on without that record."""
+        variables = self._environment(number, "", devices)
+        try:
+            return record_environment(
+                self.repo, run, number, command=plan.command, variables=variables
+            )
+        except (AexpError, OSError) as error:
+            self.say(f"the environment was not recorded: {error}")
+            return None
+
     def _prelude_mark(self, plan: Plan) -> str | None:
         """Make the file that a prelude removes when it has succeeded."""
         path = self.repo.run_file(self.job_id, ".prelude")
@@ -174,6 +190,7 @@ class Attempt:
             "AEXP_STATEPOINT_PATH": self.repo.run_file(self.job_id, STATEPOINT),
             "AEXP_METRICS_PATH": metrics_path,
             "AEXP_ATTEMPT": str(number),
+            PYTHON_VARIABLE: sys.prefix,
             PRELUDE_VARIABLE: self.repo.run_file(self.job_id, ".prelude"),
             claims.MARKER_VARIABLE: self.claim.owner.nonce,
         }

@@ -1,6 +1,7 @@
 """What of a run goes into its ledger entry: an allowlist, never the whole document."""
 
 import math
+import re
 from typing import Any
 
 from aexp.errors import StatusError
@@ -23,6 +24,8 @@ ATTEMPT_KEYS = (
     "max_rss_mb",
     "cpu_s",
 )
+ENVIRONMENT_KEYS = ("digest", "software")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 RECORD_KEYS = ("cause", "returncode", "after", "aexp_version")
 
 
@@ -84,6 +87,9 @@ def project_to_ledger_entry(
     metrics = final_metrics(run)
     if metrics:
         entry["metrics"] = metrics
+    environment = _digests(run.attempts[-1]) if run.attempts else {}
+    if environment:
+        entry["environment"] = environment
     if run.attempts:
         entry["attempts"] = [_attempt(attempt) for attempt in run.attempts]
     return entry
@@ -145,8 +151,21 @@ def json_number(value: float) -> float | str:
 
 def _attempt(attempt: dict[str, Any]) -> dict[str, Any]:
     kept = {key: attempt[key] for key in ATTEMPT_KEYS if attempt.get(key) is not None}
+    environment = _digests(attempt)
+    if environment:
+        kept["environment"] = environment
     metrics = dict(_numbers(section(attempt, "metrics")))
     return {**kept, "metrics": metrics} if metrics else kept
+
+
+def _digests(attempt: dict[str, Any]) -> dict[str, str]:
+    """Return the digests of an attempt's environment: nothing of what it says."""
+    told = section(attempt, "environment")
+    return {
+        key: told[key]
+        for key in ENVIRONMENT_KEYS
+        if isinstance(told.get(key), str) and _DIGEST.fullmatch(told[key])
+    }
 
 
 def _plain(resources: Any) -> dict[str, Any]:

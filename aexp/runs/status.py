@@ -80,7 +80,12 @@ def change_run(repo: Repo, job_id: str, edit: Callable[[Run], None]) -> Run:
 
 
 def begin_attempt(
-    repo: Repo, claim: Claim, *, command: str | None = None, log: str | None = None
+    repo: Repo,
+    claim: Claim,
+    *,
+    command: str | None = None,
+    log: str | None = None,
+    environment: dict[str, str] | None = None,
 ) -> Run:
     """Record that a claimed run starts to execute, unless a person has asked to stop it.
 
@@ -125,6 +130,8 @@ def begin_attempt(
             attempt["command"] = command
         if log is not None:
             attempt["log"] = log
+        if environment is not None:
+            attempt["environment"] = environment
         record["attempts"] = [*run.attempts, attempt]
 
     return change_run(repo, claim.job_id, edit)
