@@ -74,6 +74,10 @@ VERBS = {
         "List this store's ended runs for other clones (deprecated).",
     ),
     "mcp": ("aexp.cli.mcp:mcp", "Serve these verbs to a coding agent (MCP)."),
+    "sync-offline": (
+        "aexp.cli.sync_offline:sync_offline",
+        "Bring offline runs of W&B and other trackers to their service.",
+    ),
     "reconcile": ("aexp.cli.reconcile:reconcile_store", "Repair what a crash left in the store."),
     "completion": ("aexp.cli.completion:completion", "Print the shell completion script."),
     "gate": ("aexp.cli.execution:gate", ""),

@@ -44,11 +44,12 @@ class Processes:
         began = time.monotonic()
         nonce = os.urandom(8).hex()
         with tempfile.TemporaryDirectory(prefix="aexp-sync-") as folder:
+            answer_path = os.path.join(folder, _ANSWER)
             request = {
                 "run": {**asdict(run), "path": str(run.path)},
                 "options": dict(options),
                 "timeout_s": timeout_s,
-                "answer": os.path.join(folder, _ANSWER),
+                "answer": answer_path,
             }
             with tempfile.TemporaryFile() as output:
                 child = self._start(nonce, output, root)
@@ -58,7 +59,7 @@ class Processes:
                     self._end(nonce, child)
                 output.seek(0)
                 said = output.read().decode(errors="replace").strip()
-            answer = _read_answer(request["answer"], run)
+            answer = _read_answer(answer_path, run)
         if answer is not None:
             return answer
         reason = f"the sync has not ended within {timeout_s:g} s and was ended"

@@ -36,11 +36,10 @@ _URL = re.compile(r"View run .*?at:? (https?://\S+)|Syncing: (https?://\S+)")
 _STATUS = re.compile(r"\b(?:error|HTTP|status|status code)[ :=]{0,2}(\d{3})\b", re.IGNORECASE)
 # What the shell or the job has set for a run of its own; every offline run knows its own.
 _OF_A_RUN = frozenset(
-    "WANDB_" + word
-    for word in (
-        "DIR DISABLED GIT_COMMIT GIT_REMOTE_URL JOB_TYPE MODE NAME NOTES PROJECT QUIET RESUME"
-        " RUN_GROUP RUN_ID RUN_NAME SERVICE SILENT SWEEP_ID TAGS"
-    ).split()
+    {"WANDB_DIR", "WANDB_DISABLED", "WANDB_GIT_COMMIT", "WANDB_GIT_REMOTE_URL", "WANDB_JOB_TYPE"}
+    | {"WANDB_MODE", "WANDB_NAME", "WANDB_NOTES", "WANDB_PROJECT", "WANDB_QUIET", "WANDB_RESUME"}
+    | {"WANDB_RUN_GROUP", "WANDB_RUN_ID", "WANDB_SERVICE", "WANDB_SILENT", "WANDB_SWEEP_ID"}
+    | {"WANDB_TAGS"}
 )
 _LEGACY = (0, 30)  # before it, `wandb sync` was another program
 
@@ -133,7 +132,7 @@ def sync(offline_run: OfflineRun, *, timeout_s: float) -> SyncResult:
         not reason,
         (reason + "\n" if reason else "") + said.output,
         hint,
-        (url[1] or url[2]).rstrip(".") if url else None,
+        str(url[1] or url[2]).rstrip(".") if url else None,
         time.monotonic() - began,
         said.returncode,
     )
@@ -157,10 +156,11 @@ def _call(path: str, folder: str, timeout_s: float) -> Said:
             stderr=subprocess.STDOUT,
             env=environment,
         )
+        returncode: int | None = None
         try:
-            returncode: int | None = process.wait(timeout_s)
+            returncode = process.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            returncode = None
+            pass
         finally:
             _end(process)
         output.seek(0)

@@ -1,0 +1,203 @@
+"""Find what offline attempts have left: one look into each run's folder, none deeper."""
+
+import json
+import os
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aexp.errors import AexpError, CorruptFileWarning, NotInstalled, RepoNotFound, UsageError
+from aexp.files import parse_object, read_bytes
+from aexp.model import JOB_ID, RUNNING, Run, printable, section
+from aexp.paths import DEFAULT_STORE, DOCUMENT, Repo
+from aexp.runs.claims import liveness, read_owner
+from aexp.slurm import DEAD, JobStates
+from aexp.trackers import mlflow_local, wandb_offline
+from aexp.trackers.contract import OfflineRun
+from aexp.trackers.registry import BUILT_IN, NONE, adapter_for, adapter_options
+
+# These are found without the SDK, by the folder that they leave.
+_FOLDERS = {
+    wandb_offline.FOLDER: ("wandb", wandb_offline.find),
+    mlflow_local.FOLDER: ("mlflow", mlflow_local.find),
+}
+_WITHOUT_OFFLINE_RUNS = frozenset({"noop", NONE})
+
+
+class Store(NamedTuple):
+    """Where to look.
+
+    Attributes
+    ----------
+    workspace : str
+        The folder with one folder per run.
+    repo : Repo or None
+        The research repository; None for a store that belongs to none.
+    """
+
+    workspace: str
+    repo: Repo | None
+
+
+class Found(NamedTuple):
+    """What one run's folder holds.
+
+    Attributes
+    ----------
+    workspace : str
+        The run's folder.
+    run : Run or None
+        The run itself, None where there is no document to read.
+    offline : list of OfflineRun
+        Oldest first.
+    """
+
+    workspace: str
+    run: Run | None
+    offline: list[OfflineRun]
+
+    def options(self, backend: str) -> dict[str, Any]:
+        """Return the options that the run's settings have for a backend's adapter."""
+        settings = section(self.run.record, "tracker") if self.run is not None else {}
+        return adapter_options(settings) if settings.get("backend") == backend else {}
+
+
+def open_store(path: "str | Path | Repo") -> Store:
+    """Return the store at a path: of the repository there, or that folder alone.
+
+    Raises
+    ------
+    NotInstalled
+        If there is neither.
+    """
+    if isinstance(path, Repo):
+        return Store(path.require_store().workspace, path)
+    folder = os.path.abspath(path)
+    try:
+        repo = Repo.find(folder)
+    except RepoNotFound:
+        repo = None
+    if repo is not None and folder in (repo.root, repo.store_dir, repo.workspace):
+        return Store(repo.require_store().workspace, repo)
+    for workspace in (os.path.join(folder, "workspace"), folder):
+        if os.path.basename(workspace) == "workspace" and os.path.isdir(workspace):
+            return Store(workspace, None)
+    raise NotInstalled(
+        f"no run store at {printable(folder)}",
+        f"give the store's folder, mostly {DEFAULT_STORE}, or run: aexp install",
+    )
+
+
+def find(
+    store: Store, *, job_ids: Collection[str] | None = None, backend: str | None = None
+) -> Iterator[Found]:
+    """Yield the runs that have offline runs, in the order of their ids.
+
+    Parameters
+    ----------
+    store : Store
+        Where to look.
+    job_ids : collection of str, optional
+        Only these runs.
+    backend : str, optional
+        Only this backend's.
+    """
+    adapters: dict[str, Any] = {}
+    for name in sorted(job_ids) if job_ids is not None else _names(store):
+        workspace = os.path.join(store.workspace, name)
+        try:
+            inside = os.listdir(workspace)
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            continue
+        offline: list[OfflineRun] = []
+        for folder, (of_backend, look) in _FOLDERS.items():
+            if folder in inside and backend in (None, of_backend):
+                offline += look(workspace)
+        document = _document(workspace) if DOCUMENT in inside else None
+        if document is None and not offline:
+            continue
+        run = _parsed(name, workspace, document)
+        if run is not None:
+            offline += _others(run, workspace, backend, adapters)
+        if offline:
+            yield Found(workspace, run, offline)
+
+
+def _names(store: Store) -> list[str]:
+    try:
+        names = os.listdir(store.workspace)
+    except OSError:
+        return []
+    if store.repo is None:
+        return sorted(name for name in names if not name.startswith("."))
+    return sorted(name for name in names if JOB_ID.fullmatch(name))
+
+
+def _document(workspace: str) -> bytes | None:
+    """Return a run's document if a tracker is spoken of in it."""
+    try:
+        data = read_bytes(os.path.join(workspace, DOCUMENT))
+    except AexpError:
+        return None
+    return data if data and b'"tracker"' in data else None
+
+
+def _parsed(name: str, workspace: str, document: bytes | None) -> Run | None:
+    path = os.path.join(workspace, DOCUMENT)
+    try:
+        data = document if document is not None else read_bytes(path)
+        return Run(name, {}, parse_object(data, path)) if data else None
+    except AexpError as error:
+        warnings.warn(error.message, CorruptFileWarning, stacklevel=3)
+        return None
+
+
+def _others(
+    run: Run, workspace: str, backend: str | None, adapters: dict[str, Any]
+) -> list[OfflineRun]:
+    """Return what the adapter of another package finds."""
+    wanted = section(run.record, "tracker")
+    bound = section(run.doc, "tracker")
+    settings: Mapping[str, Any] = wanted or {"backend": bound.get("backend")}
+    name = settings.get("backend")
+    if not isinstance(name, str) or name in BUILT_IN or name in _WITHOUT_OFFLINE_RUNS:
+        return []
+    if backend not in (None, name):
+        return []
+    key = json.dumps(settings, sort_keys=True, default=str)
+    if key not in adapters:
+        adapters[key] = _adapter(settings)
+    if adapters[key] is None:
+        return []
+    try:
+        return list(adapters[key].find_offline(workspace))
+    except Exception as error:  # another package's code
+        warnings.warn(
+            f"the tracker {printable(name)} cannot look into {workspace}: "
+            f"{type(error).__name__}: {printable(error)}",
+            CorruptFileWarning,
+            stacklevel=4,
+        )
+        return []
+
+
+def _adapter(settings: Mapping[str, Any]) -> Any:
+    try:
+        return adapter_for(settings)
+    except (AexpError, UsageError) as error:
+        warnings.warn(f"{error.message}; its runs are left out", CorruptFileWarning, stacklevel=5)
+        return None
+
+
+def is_running(store: Store, run: Run | None, states: JobStates) -> bool:
+    """Return whether somebody executes a run now, or may do so where it cannot be seen."""
+    if run is None or run.status != RUNNING:
+        return False
+    if store.repo is None:
+        return True
+    try:
+        owner = read_owner(store.repo, run.job_id)
+    except AexpError:
+        return True
+    return owner is not None and liveness(owner, states).state != DEAD
