@@ -74,19 +74,17 @@ def not_in_git(repo: Repo) -> list[str]:
     done = run_git(
         repo,
         *("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"),
-        *("--", ".", *(f":(exclude,top,literal){name}" for name in _ours(repo))),
     )
     if done.code != 0:
         return []
-    return [name for name in done.names if _OF_TOOLS.isdisjoint(name.split("/")) and _counts(name)]
-
-
-def _counts(name: str) -> bool:
-    return not name.endswith((".pyc", ".egg-info/", "~"))
-
-
-def _ours(repo: Repo) -> tuple[str, ...]:
-    return (repo.store, ".aexp", "kb", ".snakemake")
+    ours = tuple(f"{folder}/" for folder in (repo.store, ".aexp", "kb", ".snakemake"))
+    return [
+        name
+        for name in done.names
+        if _OF_TOOLS.isdisjoint(name.split("/"))
+        and not name.startswith(ours)
+        and not name.endswith((".pyc", ".egg-info/", "~"))
+    ]
 
 
 def few(names: list[str]) -> str:
