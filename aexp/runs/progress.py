@@ -1,6 +1,5 @@
 """How far a running run is: what its code has said last, and the newest numbers it logged."""
 
-import contextlib
 import json
 import math
 from typing import Any, NamedTuple
@@ -163,10 +162,20 @@ def _logged(repo: Repo, job_id: str, attempt: int | None) -> tuple[dict[str, Any
     found: dict[str, Any] = {}
     step = None
     for row in rows:
-        with contextlib.suppress(RecursionError):  # nested too deeply to be anybody's numbers
-            found |= flat_numbers(row.metrics)
+        found |= row.metrics if _is_flat(row.metrics) else _flat(row.metrics)
         step = step if row.step is None else row.step
-    return {_clean(name): value for name, value in found.items()}, step
+    return {_clean(name): value for name, value in _flat(found).items()}, step
+
+
+def _is_flat(metrics: dict[str, Any]) -> bool:
+    return dict not in map(type, metrics.values())
+
+
+def _flat(metrics: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return flat_numbers(metrics)
+    except RecursionError:  # nested too deeply to be anybody's numbers
+        return {}
 
 
 def _last_lines(path: str) -> list[bytes]:
