@@ -3,7 +3,6 @@
 import functools
 import os
 import re
-from fnmatch import fnmatchcase
 
 HARMLESS, DOUBTFUL, SECRET = 0, 1, 2
 RECORD_VARIABLE = "AEXP_RECORD_ENV"
@@ -33,25 +32,25 @@ APPTAINER_CONTAINER APPTAINER_NAME SINGULARITY_CONTAINER SINGULARITY_NAME
 CI HOSTNAME KUBERNETES_SERVICE_HOST
 """
 _ALLOWED = frozenset(_EXACTLY.split())
-_PATTERNS = (
-    "AEXP_*",
-    "SLURM_*",
-    "SLURMD_*",
-    "OMP_*",
-    "KMP_*",
-    "MKL_*",
-    "OPENBLAS_*",
-    "GOMP_*",
-    "NCCL_*",
-    "RCCL_*",
-    "GLOO_*",
-    "UCX_*",
-    "TORCH_*",
-    "TORCHINDUCTOR_*",
-    "PYTORCH_*",
-    "CUDNN_*",
-    "MIOPEN_*",
-    "JAX_*",
+_PREFIXES = (
+    "AEXP_",
+    "SLURM_",
+    "SLURMD_",
+    "OMP_",
+    "KMP_",
+    "MKL_",
+    "OPENBLAS_",
+    "GOMP_",
+    "NCCL_",
+    "RCCL_",
+    "GLOO_",
+    "UCX_",
+    "TORCH_",
+    "TORCHINDUCTOR_",
+    "PYTORCH_",
+    "CUDNN_",
+    "MIOPEN_",
+    "JAX_",
 )
 # Of the machine or the person, not of the run.
 _DENIED_NAMES = frozenset({"SLURM_JOB_USER", "SLURM_JOB_UID", "SLURM_JOB_GID", "SLURM_CONF"})
@@ -62,8 +61,9 @@ _DENIED = re.compile(
 )
 _DENIAL_EXCEPTIONS = frozenset({"OLDPWD", "PWD", "TOKENIZERS_PARALLELISM"})
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_SECRET_PARTS = re.compile(
+# Texts: `re` compiles them when a name is asked for, which most runs never do.
+_WORD = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+"
+_SECRET_PARTS = (
     r"pass_?w|passph|passcode|secret|credential|api_?key|access_?key|private_?key|ssh_?key"
     r"|signing_?key|encryption_?key|account_?key|auth_?key|jwt|cookie|bearer|authori[sz]ation"
     r"|webhook|session_?(?:id|key|token)$|conn(?:ection)?_?str|token_?(?:value|secret)|netrc|oauth"
@@ -91,9 +91,14 @@ def allowed(name: str) -> bool:
     """
     if is_denied(name):
         return False
-    own = os.environ.get(RECORD_VARIABLE, "")
-    patterns = [*_PATTERNS, *(part.strip() for part in own.split(","))]
-    return name in _ALLOWED or any(fnmatchcase(name, pattern) for pattern in patterns)
+    if name in _ALLOWED or name.startswith(_PREFIXES):
+        return True
+    own = os.environ.get(RECORD_VARIABLE)
+    if not own:
+        return False
+    from fnmatch import fnmatchcase
+
+    return any(fnmatchcase(name, pattern.strip()) for pattern in own.split(","))
 
 
 def is_denied(name: str) -> bool:
@@ -114,9 +119,9 @@ def secrecy(name: str) -> int:
 
     ``max_tokens``, ``pad_token`` and ``sort_key`` are harmless, ``hf_token`` is a secret.
     """
-    words = [word.lower() for word in _WORD.findall(name)]
+    words = [word.lower() for word in re.findall(_WORD, name)]
     joined = "_".join(words)
-    if _SECRET_PARTS.search(joined) or not _SECRET_WORDS.isdisjoint(words):
+    if re.search(_SECRET_PARTS, joined) or not _SECRET_WORDS.isdisjoint(words):
         return SECRET
     found = HARMLESS
     for word in words:

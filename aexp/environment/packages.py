@@ -6,7 +6,6 @@ its modification time has changed.
 """
 
 import contextlib
-import glob
 import json
 import os
 import re
@@ -84,10 +83,12 @@ def conda_packages(prefix: str) -> dict[str, str]:
 
 def site_folders(prefix: str) -> list[str]:
     """Return where a Python installed at `prefix` keeps its packages."""
+    from glob import glob
+
     places = [os.path.join(prefix, lib, "python3*", "site-packages") for lib in ("lib", "lib64")]
     if not os.path.exists(os.path.join(prefix, "pyvenv.cfg")):
         places.append(os.path.join(prefix, "lib", "python3*", "dist-packages"))
-    found = [path for place in places for path in sorted(glob.glob(place))]
+    found = [path for place in places for path in sorted(glob(place))]
     return list({os.path.realpath(path): path for path in found}.values())
 
 
