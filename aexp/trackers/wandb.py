@@ -3,14 +3,12 @@
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aexp.errors import TrackerInitError
 from aexp.files import remove, write_atomic
-from aexp.model import printable
 from aexp.trackers import wandb_login
 from aexp.trackers.contract import (
     OfflineRun,
@@ -20,16 +18,22 @@ from aexp.trackers.contract import (
     TrackerAdapter,
     TrackerBinding,
 )
+from aexp.trackers.wandb_init import (
+    INIT_TIMEOUT_S,
+    MAX_NAME,
+    cut,
+    data_dir,
+    init_arguments,
+    known_settings,
+    not_opened,
+    own_folders,
+    quiet_sdk,
+    tags_for,
+)
 
-if TYPE_CHECKING:
-    from wandb import Run
-
-INIT_TIMEOUT_S = 15.0
 FINISH_TIMEOUT_S = 20.0
 # In the folder of an online run until all of it has reached the service.
 UNFINISHED = ".aexp-unfinished"
-_MAX_TAG = 64
-_MAX_NAME = 128
 _NAMED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _NOT_IN_ARTIFACT_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 
@@ -127,7 +131,7 @@ class WandbAdapter(TrackerAdapter):
                 finish_timeout_raises=True,
             )
             try:
-                run: Run = sdk.init(**arguments, reinit="create_new", settings=settings)
+                run = sdk.init(**arguments, reinit="create_new", settings=settings)
             except Exception as error:
                 raise not_opened(error) from error
         path = str(run.settings.sync_dir)
@@ -141,20 +145,23 @@ class WandbAdapter(TrackerAdapter):
         self, handle: RunHandle, metrics: Mapping[str, Any], *, step: int | None = None
     ) -> None:
         """Add a row; W&B drops one whose step lies before its last."""
+        handle.extra["row_is_open"] = step is not None
         handle.extra["run"].log(plain_floats(metrics), step=step)
 
     def summarize(self, handle: RunHandle, metrics: Mapping[str, Any]) -> None:
         """Set final numbers in the run's summary."""
         run = handle.extra["run"]
-        run.log({}, commit=True)  # else the last row, still open, overwrites what is set here
-        run.summary.update(plain_floats(metrics))
+        if handle.extra.pop("row_is_open", False):  # else it overwrites what is set here
+            run.log({}, commit=True)
+        # "NaN" stays a word: the SDK drops the number.
+        run.summary.update(dict(metrics))
 
     def log_artifact(self, handle: RunHandle, name: str, path: str | Path) -> None:
         """Add a file or folder as an artifact of type ``file``."""
         import wandb
 
         run = handle.extra["run"]
-        artifact = wandb.Artifact(_NOT_IN_ARTIFACT_NAME.sub("-", name)[:_MAX_NAME], type="file")
+        artifact = wandb.Artifact(_NOT_IN_ARTIFACT_NAME.sub("-", name)[:MAX_NAME], type="file")
         with own_folders(Path(handle.extra["path"]).parents[1]):
             if os.path.isdir(path):
                 artifact.add_dir(str(path), skip_cache=True)
@@ -211,11 +218,11 @@ class WandbAdapter(TrackerAdapter):
             "WANDB_RESUME": "allow",
             "WANDB_PROJECT": binding["project"],
             "WANDB_ENTITY": self.entity,
-            "WANDB_RUN_GROUP": _cut(binding["group"]),
+            "WANDB_RUN_GROUP": cut(binding["group"]),
             "WANDB_JOB_TYPE": self.job_type,
             "WANDB_TAGS": ",".join(tag.replace(",", " ") for tag in tags_for(tags)),
             "WANDB_DIR": str(workspace),
-            "WANDB_DATA_DIR": os.environ.get("WANDB_DATA_DIR") or _data_dir(workspace),
+            "WANDB_DATA_DIR": os.environ.get("WANDB_DATA_DIR") or data_dir(workspace),
         }
         if "WANDB_MODE" not in os.environ and (offline or wandb_login.look() is not None):
             wanted["WANDB_MODE"] = "offline"
@@ -234,82 +241,6 @@ class WandbAdapter(TrackerAdapter):
         return wandb_offline.sync(offline_run, timeout_s=timeout_s)
 
 
-def init_arguments(
-    *,
-    project: str | None,
-    group: str | None,
-    tags: Sequence[str],
-    config: Mapping[str, Any],
-    notes: str | None,
-    offline: bool,
-    workspace: str | Path | None,
-    run_id: str | None,
-    name: str | None = None,
-    entity: str | None = None,
-    job_type: str | None = None,
-) -> dict[str, Any]:
-    """Return the arguments of ``wandb.init`` for a run."""
-    wanted = {
-        "project": project,
-        "entity": entity,
-        "group": _cut(group),
-        "job_type": job_type,
-        "name": _cut(name),
-        "tags": tags_for(tags),
-        "config": dict(config),
-        "notes": notes,
-        "dir": str(workspace) if workspace is not None else None,
-        "id": run_id,
-        "resume": "allow" if run_id else None,
-        "mode": "offline" if offline else None,
-    }
-    return {key: value for key, value in wanted.items() if value is not None}
-
-
-def tags_for(tags: Sequence[str]) -> list[str]:
-    """Return tags as W&B takes them: at most 64 characters, none twice."""
-    return list(dict.fromkeys(tag[:_MAX_TAG] for tag in tags if tag))
-
-
-def quiet_sdk() -> Any:
-    """Import the SDK and keep it from writing lines between those of the training."""
-    import wandb
-
-    wandb.setup(settings=wandb.Settings(silent=True))
-    return wandb
-
-
-def known_settings(sdk: Any, **wanted: Any) -> Any:
-    """Return W&B settings of those that the installed version knows."""
-    known = sdk.Settings.model_fields
-    return sdk.Settings(**{key: value for key, value in wanted.items() if key in known})
-
-
-def not_opened(error: Exception) -> TrackerInitError:
-    """Return what an exception of the SDK means, and what to do."""
-    text = printable(str(error).strip().partition("\n")[0] or type(error).__name__)
-    hint = "the run is kept offline; afterwards: aexp sync-offline"
-    if any(word in text.lower() for word in ("api key", "401", "403", "logged in", "login")):
-        hint = "log in with: wandb login, or set WANDB_API_KEY; " + hint
-    return TrackerInitError(f"W&B: {text}", hint)
-
-
-@contextmanager
-def own_folders(workspace: str | Path | None) -> Iterator[None]:
-    """Let the SDK stage files in the run's folder, unless the user has chosen another place.
-
-    It reads where from its environment only.
-    """
-    if workspace is None or "WANDB_DATA_DIR" in os.environ:
-        yield
-        return
-    os.environ["WANDB_DATA_DIR"] = _data_dir(workspace)
-    try:
-        yield
-    finally:
-        del os.environ["WANDB_DATA_DIR"]
-
-
 def plain_floats(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return metrics with floats for the numbers that our files can only name."""
     return {key: _plain(value) for key, value in metrics.items()}
@@ -319,14 +250,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return plain_floats(value)
     return _NAMED.get(value, value) if isinstance(value, str) else value
-
-
-def _data_dir(workspace: str | Path) -> str:
-    return os.path.join(workspace, "wandb", "data")
-
-
-def _cut(text: str | None) -> str | None:
-    return text[:_MAX_NAME] if text else text
 
 
 def _mark(path: str) -> None:
