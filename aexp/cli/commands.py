@@ -37,6 +37,10 @@ VERBS = {
         "Group runs by experiment and state-point values.",
     ),
     "show-batch": ("aexp.cli.batches:show_batch", "Show the runs of one batch and their numbers."),
+    "env": (
+        "aexp.cli.environment:env",
+        "Show what an attempt ran in, compare two, work in one again.",
+    ),
     "ledger": ("aexp.cli.ledger:ledger", "Keep, share and check the git-committed ledger."),
     "new-thread": ("aexp.cli.record_new:new_thread", "Open a question."),
     "new-hypothesis": ("aexp.cli.record_new:new_hypothesis", "Write down a testable claim."),
