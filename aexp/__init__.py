@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from typing import Any
 
 _HOMES = {
+    "ActiveRun": "aexp.handle.run",
+    "current": "aexp.handle.open",
+    "start": "aexp.handle.open",
+    "run": "aexp.handle.open",
+    "experiment": "aexp.handle.decorator",
+    "MetricError": "aexp.errors",
     "DuplicatePendingJobWarning": "aexp.errors",
     "AexpError": "aexp.errors",
     "RunNotFound": "aexp.errors",

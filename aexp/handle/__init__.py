@@ -1,1 +1,1 @@
-"""The run as training code holds it: log, summarize, report."""
+"""The run handle of training code: log, summarize, report, from within a run."""

@@ -8,15 +8,16 @@ from aexp.errors import AexpError
 from aexp.ledger.projection import flat_numbers, nested
 from aexp.model import section
 from aexp.paths import METRICS, SERIES, Repo
-from aexp.runs.series import SeriesReader, parse_lines
+from aexp.runs.series import Row, SeriesReader, parse_lines
 from aexp.runs.store import read_run
 
 _MAX_OBJECT_BYTES = 10_000_000
 _MAX_NAMES = 20_000
-_ROWS = 5_000
+_ROWS = 20_000
 _A_LOOK = 8 << 20  # bytes: what one heartbeat may cost, a fraction of a second
 _AT_THE_END = 128 << 20
 _LAST = 32 << 20
+_NUMBERS = frozenset({bool, int, float})
 
 
 class AttemptNumbers:
@@ -85,9 +86,7 @@ class _LastValues:
         until = None if size is None else self.reader.offset + size
         while until is None or self.reader.offset < until:
             rows = self.reader.read(limit=_ROWS)
-            for row in rows:
-                if row.attempt == self.attempt:
-                    self._add(row.metrics)
+            self._add(rows)
             if not rows:
                 return
 
@@ -103,16 +102,24 @@ class _LastValues:
         self.take(None)
         # The last line needs no newline once nobody writes any more.
         if self.reader.offset:
-            for row in parse_lines([_tail(path, self.reader.offset)], self.reader.flat):
-                if row.attempt == self.attempt:
-                    self._add(row.metrics)
+            self._add(parse_lines([_tail(path, self.reader.offset)], self.reader.flat))
         if self.is_full:
             problems.append(f"{path} has over {_MAX_NAMES} names; the others are not kept")
         return self.values if self.has_rows else None
 
-    def _add(self, metrics: dict[str, Any]) -> None:
-        self.has_rows = True
-        self.values.update(flat_numbers(metrics))
+    def _add(self, rows: list[Row]) -> None:
+        plain: dict[str, Any] = {}  # of rows that hold mere numbers, to be looked at once
+        for row in rows:
+            if row.attempt != self.attempt:
+                continue
+            self.has_rows = True
+            if all(value.__class__ in _NUMBERS for value in row.metrics.values()):
+                plain.update(row.metrics)
+            else:
+                self.values.update(flat_numbers(plain))
+                self.values.update(flat_numbers(row.metrics))
+                plain = {}
+        self.values.update(flat_numbers(plain))
         if len(self.values) > _MAX_NAMES:
             self.values = dict(list(self.values.items())[:_MAX_NAMES])
             self.is_full = True

@@ -1,0 +1,116 @@
+"""How training code gets its run: the current one, a new one, or one by its id."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from aexp.errors import AexpError, StatusError, UsageError
+from aexp.handle.place import Place, place_of_environment
+from aexp.handle.run import ActiveRun, handle_of
+from aexp.paths import Repo
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def current() -> ActiveRun:
+    """Return the run that this process is part of.
+
+    It is found by the environment that the run's command was given, whatever the working
+    directory is.
+
+    Raises
+    ------
+    StatusError
+        Outside a run.
+    """
+    place = place_of_environment()
+    if place is None:
+        raise StatusError(
+            "this process is not part of a run",
+            "queue it: aexp queue add; or write: with aexp.start(experiment=..., sp=...) as run:",
+        )
+    return _handle_in_run(place)
+
+
+def start(
+    experiment: str | None = None,
+    sp: Mapping[str, Any] | None = None,
+    hypothesis: str | None = None,
+    *,
+    sub_hypothesis: str | None = None,
+    include_commit: bool = True,
+    repo_root: "str | Path | None" = None,
+) -> ActiveRun:
+    """Return the current run inside a queued one, else a run of this configuration.
+
+    The latter is created unless it exists, and executed by its ``with`` block. So the same
+    script runs by hand and from the queue, where the queue's configuration holds.
+
+    Parameters
+    ----------
+    experiment : str, optional
+        The experiment, for instance ``E001``; needed outside a queued run.
+    sp : mapping, optional
+        The configuration; the experiment's ``conditions:`` and ``parameters:`` apply.
+    hypothesis, sub_hypothesis : str, optional
+        Default: the experiment's hypothesis; none.
+    include_commit : bool, default True
+        Whether the code's version is part of the run's identity.
+    repo_root : str or Path, optional
+        Default: the repository around the current folder.
+    """
+    place = place_of_environment()
+    if place is not None:
+        return _handle_in_run(place)
+    if experiment is None:
+        raise UsageError(
+            "outside a queued run an experiment is needed",
+            'write aexp.start(experiment="E001", sp={"lr": 0.1}), or queue it: aexp queue add',
+        )
+    from aexp.kb.conditions import Resolver
+    from aexp.kb.experiments import load_experiment
+    from aexp.runs.create import create_plain_run
+
+    repo = Repo.installed(repo_root)
+    found = load_experiment(repo, experiment)
+    job_id, _ = create_plain_run(
+        repo,
+        experiment,
+        Resolver(found).state_point(sp or {}),
+        hypothesis_id=hypothesis or found.hypothesis_id,
+        sub_hypothesis_id=sub_hypothesis,
+        include_commit=include_commit,
+    )
+    return ActiveRun(Place(repo, job_id))
+
+
+def run(run_id: str, *, repo_root: "str | Path | None" = None) -> ActiveRun:
+    """Return a handle of the run whose id begins with `run_id`.
+
+    Its ``with`` block executes a created or queued run. Without one it can be read, linked
+    and given assets, also when it has ended.
+
+    Raises
+    ------
+    RunNotFound
+        If none, or more than one, begins so.
+    """
+    place = place_of_environment()
+    if place is not None and place.job_id == run_id.strip().lower():
+        return _handle_in_run(place)
+    from aexp.runs.store import resolve_id
+
+    repo = Repo.installed(repo_root) if repo_root or place is None else place.repo
+    return ActiveRun(Place(repo, resolve_id(repo, run_id)))
+
+
+def _handle_in_run(place: Place) -> ActiveRun:
+    if os.environ.get("AEXP_PYTHON", sys.prefix) != sys.prefix:
+        from aexp.environment.record import record_training_python
+
+        with contextlib.suppress(AexpError, OSError):  # a remark about the run, not the run
+            record_training_python(place.repo, place.job_id, place.attempt)
+    return handle_of(place)
