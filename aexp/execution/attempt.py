@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aexp.environment.record import PYTHON_VARIABLE, record_environment
 from aexp.errors import AexpError
@@ -34,6 +34,9 @@ from aexp.runs.status import (
     stop_requested,
 )
 from aexp.runs.store import read_intact_run, read_run
+
+if TYPE_CHECKING:
+    from aexp.trackers.sidecar import Sidecar
 
 DEFAULT_GRACE_S = 20.0
 _LATE_SIGNAL_S = 1.0
@@ -62,9 +65,17 @@ class Attempt:
         self.job_id = claim.job_id
         self.signals = signals
         self.say = say
+        self._sidecar: Sidecar | None = None
 
     def execute(self) -> tuple[Run, Outcome | None]:
         """Execute the command once; no outcome means that nothing was executed."""
+        try:
+            return self._execute()
+        finally:
+            if self._sidecar is not None:
+                self._sidecar.close()
+
+    def _execute(self) -> tuple[Run, Outcome | None]:
         run = read_intact_run(self.repo, self.job_id)
         plan = plan_command(self.repo, run, remember=True)
         number = next_attempt(run)
@@ -95,6 +106,8 @@ class Attempt:
             self.say("another process has taken this run over; nothing was recorded here")
             return run, None
         self._tell(run, outcome, log)
+        if self._sidecar is not None:  # the end is recorded: the tracker can only cost time now
+            self._sidecar.finish(run, outcome.returncode, lambda: bool(self.signals.ending))
         return run, outcome
 
     def _is_unwanted(self) -> bool:
@@ -106,6 +119,7 @@ class Attempt:
             remove(self.repo.run_file(self.job_id, name))
         numbers = AttemptNumbers(self.repo, self.job_id, number)
         mark = self._prelude_mark(plan)
+        self._start_tracker(run, number)
         output = Output(log)
         try:
             command = Command(
@@ -139,6 +153,12 @@ class Attempt:
             finished = finished._replace(in_prelude=True)
         declared = read_declared(self.repo, self.job_id, number)
         return classify(self._await_late_signal(finished), metrics, declared)
+
+    def _start_tracker(self, run: Run, number: int) -> None:
+        if run.record.get("tracker") is not None:
+            from aexp.trackers.sidecar import Sidecar
+
+            self._sidecar = Sidecar(self.repo, run, number, self.say)
 
     def _beat(self, numbers: AttemptNumbers) -> bool:
         numbers.look()
@@ -185,6 +205,7 @@ class Attempt:
             "PYTHONUNBUFFERED": "1",  # so that a Python command's output is seen live
             **os.environ,
             **devices.environment(),
+            **(self._sidecar.environment if self._sidecar is not None else {}),
             "AEXP_JOB_ID": self.job_id,
             "AEXP_JOB_WORKSPACE": self.repo.run_dir(self.job_id),
             "AEXP_STATEPOINT_PATH": self.repo.run_file(self.job_id, STATEPOINT),
