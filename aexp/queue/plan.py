@@ -26,6 +26,7 @@ from aexp.model import (
 )
 from aexp.paths import CODE_PATCH, Repo
 from aexp.queue.resources import check_resources
+from aexp.queue.tracking import tracker_settings
 from aexp.runs.create import base_state_point, check_state_point, publish_run, run_link
 from aexp.runs.earlier import known_entry
 from aexp.runs.parents import parent_statuses
@@ -39,7 +40,7 @@ IS_RUNNING = "running"
 KEPT = "kept"
 UNREADABLE = "unreadable"
 
-_SETTINGS = ("retries", "timeout_s", "resources", "priority", "after", "max_faults")
+_SETTINGS = ("retries", "timeout_s", "resources", "priority", "after", "max_faults", "tracker")
 
 
 class QueueOptions(NamedTuple):
@@ -71,6 +72,13 @@ class QueueOptions(NamedTuple):
         Queue again what is queued already from another commit.
     skip_finished : bool
         Leave runs alone that have ended, instead of running them again.
+    tracker : str, mapping or None
+        Backend (``wandb``, ``mlflow``, ``noop``, ``none``) or whole settings; default the
+        experiment's ``tracker:``.
+    tracker_project : str or None
+        The project there.
+    offline : bool or None
+        Whether the tracker uses no network.
     """
 
     tag: str | None = None
@@ -88,6 +96,9 @@ class QueueOptions(NamedTuple):
     resolve_conditions: bool = True
     allow_dup_on_recommit: bool = False
     skip_finished: bool = False
+    tracker: str | Mapping[str, Any] | None = None
+    tracker_project: str | None = None
+    offline: bool | None = None
 
 
 class Planned(NamedTuple):
@@ -297,7 +308,8 @@ class Adder:
         def change(run: Run) -> None:
             record = run.record
             for key in _SETTINGS:
-                record.pop(key, None)
+                if key != "tracker" or self.options.tracker is not None or self.experiment.tracker:
+                    record.pop(key, None)  # a run that was bound by itself stays so
             run.doc["aexp_run"] = {**record, **self._settings}
             run.doc["queue"] = {**run.queue, **queue}
             if self.options.command is None:
@@ -373,4 +385,9 @@ def _settings(experiment: Experiment, options: QueueOptions, parents: list[str])
         settings["priority"] = options.priority
     if parents:
         settings["after"] = parents
+    tracker = tracker_settings(
+        experiment, options.tracker, options.tracker_project, options.offline
+    )
+    if tracker is not None:
+        settings["tracker"] = tracker
     return settings
