@@ -7,7 +7,7 @@ from typing import Any
 
 from aexp.environment.interpreter import describe, describe_own, is_own
 from aexp.environment.packages import site_folders
-from aexp.environment.snapshot import lock_digests, software_python, take_snapshot
+from aexp.environment.snapshot import lock_digests, software_python
 from aexp.model import printable, section
 from aexp.paths import Repo
 
@@ -94,29 +94,6 @@ def changed_packages(repo: Repo, content: Mapping[str, Any]) -> dict[str, dict[s
     for key in ("implementation", "executable", "prefix", "runtime"):
         found.get("python", {}).pop(key, None)
     return {group: found[group] for group in _SOFTWARE_GROUPS if found.get(group)}
-
-
-def differences_from_now(
-    repo: Repo, content: Mapping[str, Any], variables: Mapping[str, str]
-) -> list[dict[str, Any]]:
-    """Return everything in which a recorded environment differs from the present one.
-
-    Returns
-    -------
-    list of dict
-        ``name`` (the group, and the fact's name), ``then``, ``now``. What a user has added
-        and the command are left out: now there are none.
-    """
-    command = content.get("command")
-    now, _ = take_snapshot(
-        repo, command=command if isinstance(command, str) else None, variables=variables
-    )
-    return [
-        {"name": f"{group} {name}", "then": then, "now": value}
-        for group, changed in differences(content, now).items()
-        if group not in ("user", "command")
-        for name, (then, value) in changed.items()
-    ]
 
 
 def _packages(python: Mapping[str, Any]) -> dict[str, Any]:

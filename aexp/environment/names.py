@@ -56,7 +56,7 @@ _PREFIXES = (
 _DENIED_NAMES = frozenset({"SLURM_JOB_USER", "SLURM_JOB_UID", "SLURM_JOB_GID", "SLURM_CONF"})
 _DENIED = re.compile(
     r"key|token|secret|pass|pwd|cred|cookie|auth|private|session|dsn|jwt|cert|sas|bearer|webhook"
-    r"|login|conn_?str|license",
+    r"|login|conn_?str|license|_pat$",
     re.IGNORECASE,
 )
 _DENIAL_EXCEPTIONS = frozenset({"OLDPWD", "PWD", "TOKENIZERS_PARALLELISM"})
@@ -69,7 +69,9 @@ _SECRET_PARTS = (
     r"|webhook|session_?(?:id|key|token)$|conn(?:ection)?_?str|token_?(?:value|secret)|netrc|oauth"
 )
 _SECRET_WORDS = frozenset({"pwd", "creds", "cred", "dsn", "passwd", "psk", "otp"})
-_DOUBTING = "key keys tokens pass auth private session cert certs sas sid pin salt signature sig"
+_DOUBTING = """
+key keys tokens pass auth private session cert certs sas sid pin pat salt signature sig
+"""
 _DOUBTFUL_WORDS = frozenset(_DOUBTING.split())
 _NO_KEYS = frozenset({"monkey", "donkey", "turkey", "hockey", "whiskey", "jockey"})
 # Words that make a token or a key one of a model's or a table's.

@@ -9,7 +9,6 @@ from aexp.environment.scrub import REDACTED
 from aexp.model import Run, section
 from aexp.paths import METRICS, STATEPOINT, Repo
 
-SHELL_VARIABLE = "AEXP_SHELL"
 # Of the machine, the terminal or the scheduler: wrong anywhere else. And a file that names
 # libraries to be loaded into every program is not obeyed.
 _ELSEWHERE = """
@@ -69,7 +68,6 @@ def shell_environment(
         "AEXP_STATEPOINT_PATH": repo.run_file(run.job_id, STATEPOINT),
         "AEXP_METRICS_PATH": metrics,
         "AEXP_ATTEMPT": str(number),
-        SHELL_VARIABLE: "1",
     }
     return ShellEnvironment(variables, changed, missing)
 
