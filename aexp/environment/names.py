@@ -69,8 +69,9 @@ _SECRET_PARTS = (
     r"|webhook|session_?(?:id|key|token)$|conn(?:ection)?_?str|token_?(?:value|secret)|netrc|oauth"
 )
 _SECRET_WORDS = frozenset({"pwd", "creds", "cred", "dsn", "passwd", "psk", "otp"})
+_OF_MODELS = frozenset({"key", "keys", "token", "tokens"})
 _DOUBTING = """
-key keys tokens pass auth private session cert certs sas sid pin pat salt signature sig
+pass auth private session cert certs sas sid pin pat salt signature sig
 """
 _DOUBTFUL_WORDS = frozenset(_DOUBTING.split())
 _NO_KEYS = frozenset({"monkey", "donkey", "turkey", "hockey", "whiskey", "jockey"})
@@ -79,9 +80,8 @@ _MODELLING = """
 n num number max min count counts per total budget limit length len size dim dims dimension
 index idx batch position positions rate dropout loss type types
 pad eos bos unk sep cls mask special image video audio stop start end prefix suffix decoder
-encoder vocab new generated completion prompt
-sort primary foreign group metric monitor head heads value query input output target column
-cache state text label feature name names
+encoder vocab generated completion prompt
+sort primary foreign group metric monitor head heads target column label feature
 """
 _INNOCENT = frozenset(_MODELLING.split())
 
@@ -125,16 +125,19 @@ def secrecy(name: str) -> int:
     joined = "_".join(words)
     if re.search(_SECRET_PARTS, joined) or not _SECRET_WORDS.isdisjoint(words):
         return SECRET
+    is_of_model = not _INNOCENT.isdisjoint(words)
     found = HARMLESS
     for word in words:
         if word.startswith(("tokeni", "keypoint", "keyword", "keyboard", "author")):
+            continue
+        if word in _OF_MODELS and is_of_model:
             continue
         if word.endswith("token") or (word.endswith(("pass", "pwd", "auth")) and len(word) > 4):
             found = max(found, SECRET if word == words[-1] else DOUBTFUL)
         elif (
             word in _DOUBTFUL_WORDS
             or "token" in word
-            or (word.endswith("key") and word not in _NO_KEYS)
+            or (word.endswith(("key", "keys")) and word not in _NO_KEYS)
         ):
             found = max(found, DOUBTFUL)
-    return HARMLESS if found and not _INNOCENT.isdisjoint(words) else found
+    return found
