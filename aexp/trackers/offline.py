@@ -259,14 +259,13 @@ class _Work:
             self.processes.end_all()
 
     def _chain(self, chain: _Chain) -> None:
-        blocked = ""
+        is_blocked = False
         for run, result in list(chain.due()):
-            if not blocked:
+            if not is_blocked:
                 self._sync(chain, run, result)
-                blocked = "" if result.ok else str(run.path.name)
+                is_blocked = not result.ok
             else:
-                _fail(result, f"not tried: {blocked} of the same run has to be synced before it")
-                result.state = NOT_TRIED
+                _fail(result, "the attempt before it is not synced", state=NOT_TRIED)
             if self.on_result is not None:
                 with self.lock:
                     self.on_result(result)
@@ -274,8 +273,8 @@ class _Work:
     def _sync(self, chain: _Chain, run: OfflineRun, result: OfflineSync) -> None:
         hopeless = self.hopeless.get(run.backend)
         if hopeless is not None:
-            _fail(result, f"not tried after {_ENOUGH} failures: {hopeless[0]}", hopeless[1])
-            result.state = NOT_TRIED
+            why = f"{_ENOUGH} others have failed: {hopeless[0]}"
+            _fail(result, why, hopeless[1], state=NOT_TRIED)
             return
         workspace = chain.found.workspace
         try:
@@ -322,5 +321,5 @@ class _Work:
                 self.hopeless[result.backend] = (result.reason, result.hint)
 
 
-def _fail(result: OfflineSync, why: str, hint: str = "") -> None:
-    result.ok, result.state, result.stderr, result.hint = False, FAILED, why, hint
+def _fail(result: OfflineSync, why: str, hint: str = "", *, state: str = FAILED) -> None:
+    result.ok, result.state, result.stderr, result.hint = False, state, why, hint

@@ -121,8 +121,8 @@ def sync(offline_run: OfflineRun, *, timeout_s: float) -> SyncResult:
     path = offline_run.path
     trouble = wandb_login.look(min(_LOOK_S, timeout_s))
     if trouble is not None:
-        hint = trouble.hint.partition("; the run is kept")[0]
-        return SyncResult(path, False, trouble.message, hint, seconds=time.monotonic() - began)
+        advice = (trouble.hint or "").partition("; the run is kept")[0]
+        return SyncResult(path, False, trouble.message, advice, seconds=time.monotonic() - began)
     with tempfile.TemporaryDirectory(prefix="aexp-sync-") as folder:
         said = _call(str(path), folder, timeout_s)
     reason, hint = verdict(said, timeout_s)
@@ -140,8 +140,10 @@ def sync(offline_run: OfflineRun, *, timeout_s: float) -> SyncResult:
 
 def _call(path: str, folder: str, timeout_s: float) -> Said:
     environment = {key: text for key, text in os.environ.items() if key not in _OF_A_RUN}
-    environment["WANDB_BASE_URL"] = wandb_login.service_url()
     environment["WANDB_DIR"] = folder  # its log, not the run
+    url = wandb_login.service_url()  # also as settings beside WANDB_DIR would have it
+    if url is not None:
+        environment["WANDB_BASE_URL"] = url
     environment.setdefault("WANDB__GRAPHQL_RETRY_MAX", "5")  # a minute, not half an hour
     options = ["--include-synced", "--include-online"]
     if _version() < _LEGACY:
