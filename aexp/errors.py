@@ -29,6 +29,8 @@ class AexpError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")  # seen where nobody catches it, in a user's own script
 
 
 class UsageError(AexpError):

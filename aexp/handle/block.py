@@ -18,6 +18,8 @@ from aexp.runs.declared import read_declared
 from aexp.runs.lifecycle import end_of_block, executing
 from aexp.runs.outcome import Outcome
 from aexp.runs.results import AttemptNumbers
+from aexp.runs.status import requeue
+from aexp.runs.store import read_run
 
 
 class Block:
@@ -29,9 +31,12 @@ class Block:
         The repository.
     job_id : str
         A created or queued run.
+    again : bool, default False
+        Queue a run that has ended again first.
     """
 
-    def __init__(self, repo: Repo, job_id: str) -> None:
+    def __init__(self, repo: Repo, job_id: str, *, again: bool = False) -> None:
+        self._again = again
         self._repo = repo
         self._job_id = job_id
         self._numbers: AttemptNumbers | None = None
@@ -49,6 +54,8 @@ class Block:
         StatusError
             If somebody else executes the run, or it has ended.
         """
+        if self._again and read_run(self._repo, self._job_id).is_terminal:
+            requeue(self._repo, self._job_id)
         run = self._lifecycle.__enter__()
         assert run is not None
         try:

@@ -42,6 +42,7 @@ def start(
     *,
     sub_hypothesis: str | None = None,
     include_commit: bool = True,
+    again: bool = False,
     repo_root: "str | Path | None" = None,
 ) -> ActiveRun:
     """Return the current run inside a queued one, else a run of this configuration.
@@ -59,6 +60,9 @@ def start(
         Default: the experiment's hypothesis; none.
     include_commit : bool, default True
         Whether the code's version is part of the run's identity.
+    again : bool, default False
+        Execute a run that has ended once more, as ``aexp queue retry`` does; its earlier
+        attempts are kept.
     repo_root : str or Path, optional
         Default: the repository around the current folder.
     """
@@ -84,14 +88,23 @@ def start(
         sub_hypothesis_id=sub_hypothesis,
         include_commit=include_commit,
     )
-    return ActiveRun(Place(repo, job_id))
+    return ActiveRun(Place(repo, job_id), again=again)
 
 
-def run(run_id: str, *, repo_root: "str | Path | None" = None) -> ActiveRun:
+def run(run_id: str, *, again: bool = False, repo_root: "str | Path | None" = None) -> ActiveRun:
     """Return a handle of the run whose id begins with `run_id`.
 
     Its ``with`` block executes a created or queued run. Without one it can be read, linked
     and given assets, also when it has ended.
+
+    Parameters
+    ----------
+    run_id : str
+        The beginning of its id.
+    again : bool, default False
+        Let the ``with`` block execute a run that has ended once more.
+    repo_root : str or Path, optional
+        Default: the repository around the current folder.
 
     Raises
     ------
@@ -104,7 +117,7 @@ def run(run_id: str, *, repo_root: "str | Path | None" = None) -> ActiveRun:
     from aexp.runs.store import resolve_id
 
     repo = Repo.installed(repo_root) if repo_root or place is None else place.repo
-    return ActiveRun(Place(repo, resolve_id(repo, run_id)))
+    return ActiveRun(Place(repo, resolve_id(repo, run_id)), again=again)
 
 
 def _handle_in_run(place: Place) -> ActiveRun:

@@ -36,9 +36,12 @@ class ActiveRun:
     ----------
     place : Place
         Which attempt of which run it is.
+    again : bool, default False
+        Whether a ``with`` block may execute a run that has ended.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, *, again: bool = False) -> None:
+        self._again = again
         self._block: Block | None = None
         self._statepoint: dict[str, Any] | None = None
         self._process = os.getpid()
@@ -240,8 +243,9 @@ class ActiveRun:
         if not self.attempt:
             from aexp.handle.block import Block
 
-            self._block = Block(self.repo, self.id)
-            self._settle(self._block.begin())
+            block = Block(self.repo, self.id, again=self._again)
+            self._settle(block.begin())
+            self._block = block
             remember(self)
         self._depth += 1
         return self
