@@ -86,6 +86,8 @@ _HOMES = {
     "run_lifecycle": "aexp.runs.lifecycle",
     "summarize_run": "aexp.runs.jobs",
     "reconcile": "aexp.runs.reconcile",
+    "find_offline_runs": "aexp.trackers.offline",
+    "sync_offline_runs": "aexp.trackers.offline",
     "backfill_ledger": "aexp.runs.promotion",
     "promote_to_ledger": "aexp.runs.promotion",
     "list_ledger_job_ids": "aexp.ledger.entries",
