@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aexp.ledger.projection import flat_numbers, nested
+from aexp.model import section
 from aexp.paths import SERIES, Repo
-from aexp.runs.document import block_of, edit_document
+from aexp.runs.document import edit_document
 from aexp.runs.jobs import locate, open_run
 from aexp.runs.series import SeriesWriter, plain
 from aexp.runs.status import next_attempt
@@ -259,4 +261,5 @@ class _Summary:
     def update(self, values: Mapping[str, Any]) -> None:
         """Set these and keep all others."""
         with edit_document(self._repo, self._job_id) as run:
-            block_of(run.doc, "summary_metrics").update(plain(values))
+            known = flat_numbers(section(run.doc, "summary_metrics"))
+            run.doc["summary_metrics"] = nested({**known, **flat_numbers(plain(dict(values)))})

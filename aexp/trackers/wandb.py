@@ -153,8 +153,7 @@ class WandbAdapter(TrackerAdapter):
         run = handle.extra["run"]
         if handle.extra.pop("row_is_open", False):  # else it overwrites what is set here
             run.log({}, commit=True)
-        # "NaN" stays a word: the SDK drops the number.
-        run.summary.update(dict(metrics))
+        run.summary.update(_summary(metrics))
 
     def log_artifact(self, handle: RunHandle, name: str, path: str | Path) -> None:
         """Add a file or folder as an artifact of type ``file``."""
@@ -239,6 +238,16 @@ class WandbAdapter(TrackerAdapter):
         from aexp.trackers import wandb_offline
 
         return wandb_offline.sync(offline_run, timeout_s=timeout_s)
+
+
+def _summary(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return final numbers as the SDK keeps them: it drops NaN, and knows the word for it."""
+    kept: dict[str, Any] = {}
+    for key, value in metrics.items():
+        is_nan = isinstance(value, float) and math.isnan(value)
+        nested = _summary(value) if isinstance(value, Mapping) else value
+        kept[key] = "NaN" if is_nan else nested
+    return kept
 
 
 def plain_floats(metrics: Mapping[str, Any]) -> dict[str, Any]:

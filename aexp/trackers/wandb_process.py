@@ -43,7 +43,7 @@ class Mirrored(Protocol):
         """The run's own final numbers, as a mapping to update."""
 
 
-def attach(active: Mirrored, wandb_run: Any) -> None:
+def attach(active: Mirrored, wandb_run: Any) -> Any:
     """Tie a W&B run that training code has opened to our run, and mirror what it is given.
 
     W&B's config gets ``job_id``, the link and the frame; ``doc["tracker"]`` its id and
@@ -57,12 +57,18 @@ def attach(active: Mirrored, wandb_run: Any) -> None:
         Our run.
     wandb_run : wandb.Run
         The one that ``wandb.init()`` has returned.
+
+    Returns
+    -------
+    wandb.Run
+        The same.
     """
     if isinstance(getattr(wandb_run.log, "__self__", None), _Mirror):
-        return
+        return wandb_run
     if not wandb_run.disabled:
         _tie(active, wandb_run)
     _Mirror(active, wandb_run).install()
+    return wandb_run
 
 
 def _tie(active: Mirrored, wandb_run: Any) -> None:
