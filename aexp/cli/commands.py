@@ -32,6 +32,8 @@ VERBS = {
     ),
     "new-run": ("aexp.cli.runs:new_run", "Create a run without queueing it."),
     "link": ("aexp.cli.record_change:link", "Link a run to another experiment or hypothesis."),
+    "bind-tracker": ("aexp.cli.trackers:bind_tracker", "Bind a run to a tracker."),
+    "trackers": ("aexp.cli.trackers:trackers", "List trackers; check an adapter."),
     "list-batches": (
         "aexp.cli.batches:list_batches",
         "Group runs by experiment and state-point values.",

@@ -107,6 +107,10 @@ def _print_run(repo: Repo, run: Run) -> None:
     commit = run.sp.get("code_commit")
     dirty = " (with uncommitted changes)" if run.sp.get("code_dirty") else ""
     field("code", f"{commit}{dirty}" if commit else None)
+    if run.record.get("tracker") or run.doc.get("tracker"):
+        from aexp.trackers.binding import describe
+
+        field("tracker", describe(run))
     field("after", ", ".join(short(parent) for parent in run.after))
     field("queued", run.queue.get("queued_at"))
     field("started", run.doc.get("started_at"))

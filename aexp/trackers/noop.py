@@ -31,6 +31,7 @@ class NoopAdapter(TrackerAdapter):
 
     def __init__(self, log_root: str | Path | None = None) -> None:
         self.log_root = None if log_root is None else Path(log_root)
+        self._opened: set[Path] = set()
 
     def init_run(
         self,
@@ -78,6 +79,7 @@ class NoopAdapter(TrackerAdapter):
                 f"cannot write {path}: {error.strerror or error}",
                 "check the folder's permissions and the free space",
             ) from error
+        self._opened.add(path.resolve())
         return RunHandle(found, self.name, None, project, group, {"path": path})
 
     def log(
@@ -107,7 +109,7 @@ class NoopAdapter(TrackerAdapter):
     ) -> list[RunRecord]:
         """Return the runs that have a log, oldest first."""
         found = []
-        for path in sorted(self._logs()):
+        for path in sorted(self._opened | {path.resolve() for path in self._logs()}):
             record, filed_under = _read(path)
             if project is not None and filed_under != project:
                 continue
