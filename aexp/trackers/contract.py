@@ -189,7 +189,11 @@ class TrackerAdapter(ABC):
     def log(
         self, handle: RunHandle, metrics: Mapping[str, Any], *, step: int | None = None
     ) -> None:
-        """Add a row of metrics."""
+        """Add a row of metrics.
+
+        An adapter that takes ``timestamp`` as well is told when the row was logged, in seconds
+        since 1970.
+        """
 
     @abstractmethod
     def log_artifact(self, handle: RunHandle, name: str, path: str | Path) -> None:
@@ -206,6 +210,13 @@ class TrackerAdapter(ABC):
     def summarize(self, handle: RunHandle, metrics: Mapping[str, Any]) -> None:
         """Set the run's final numbers; by default a last row."""
         call_supported(self.log, handle, metrics)
+
+    def flush(self, handle: RunHandle) -> None:
+        """Send what `log` has gathered.
+
+        For an adapter that sends rows together and may be given one twice: aexp counts its
+        rows as sent when this returns, those of others when it hands them to `log`.
+        """
 
     def environment(
         self, binding: TrackerBinding, *, workspace: str | Path, offline: bool

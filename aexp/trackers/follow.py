@@ -20,7 +20,7 @@ from aexp.paths import ASSETS, METRICS, SERIES, Repo
 from aexp.runs.series import Row, SeriesReader, numbers, parse_lines
 from aexp.runs.store import read_run
 from aexp.trackers.binding import binding_for, record_handle, wanted
-from aexp.trackers.contract import RunHandle, call_supported
+from aexp.trackers.contract import RunHandle, TrackerAdapter, call_supported
 from aexp.trackers.cursor import Cursor
 from aexp.trackers.files import STATE, read_owner, tracker_file
 from aexp.trackers.frame import frame_of
@@ -72,10 +72,17 @@ class Follower:
         self.series = SeriesReader(repo.run_file(job_id, SERIES), at["series"])
         self.file = SeriesReader(repo.run_file(job_id, METRICS), at["file"], flat=True)
         self.adapter = adapter_for(settings)
+        self.gathers = type(self.adapter).flush is not TrackerAdapter.flush
         self.handle: RunHandle | None = None
         self.failures = 0
         self.rows = 0
         self.problems: list[str] = []
+
+    @property
+    def fallback_words(self) -> str | None:
+        """Why the tracker is used offline: since the beginning, or since its adapter said so."""
+        later = self.handle.extra.get("went_offline") if self.handle is not None else None
+        return self.fallback or (str(later) if later else None)
 
     def follow(self) -> Ending | None:
         """Hand on what comes until the wrapper says that the attempt has ended, or is gone."""
@@ -107,9 +114,12 @@ class Follower:
                 continue
             if not self.cursor.is_new(row):
                 continue
-            self.cursor.save()
-            if self._call(self.adapter.log, metrics, step=row.step):
+            if not self.gathers:
+                self.cursor.save()
+            if self._call(self.adapter.log, metrics, step=row.step, timestamp=row.time):
                 self.rows += 1
+        if self.gathers:
+            self._call(self.adapter.flush)
         at[key], at[key + "_sent"] = end, 0
         self.cursor.save()
 
@@ -255,7 +265,7 @@ def report(
     state = {
         "attempt": attempt,
         "offline": follower.offline if follower is not None else None,
-        "fallback": follower.fallback if follower is not None else None,
+        "fallback": follower.fallback_words if follower is not None else None,
         "rows": follower.rows if follower is not None else 0,
         "opened": follower is not None and follower.handle is not None,
         "problem": problem or (told[0] if told else None),

@@ -173,7 +173,7 @@ class MlflowAdapter(TrackerAdapter):
         step: int | None = None,
         timestamp: float | None = None,
     ) -> None:
-        """Add a row; it is sent with others, after two seconds or with the thousandth number."""
+        """Add a row; it is sent with others: by `flush`, after two seconds, with many numbers."""
         opened: _Opened = handle.extra["opened"]
         number = opened.next_step if step is None else int(step)
         opened.next_step = max(opened.next_step, number + 1)
@@ -234,8 +234,8 @@ class MlflowAdapter(TrackerAdapter):
         gone_on.pending = opened.pending
         gone_on.next_step = opened.next_step
         handle.extra.update(other.extra)
-        handle.extra["remark"] = f"{failure.message}; the rest is kept here, run: {stores.SYNC}"
-        _say(handle.extra["remark"])
+        handle.extra["went_offline"] = failure.message
+        _say(f"{failure.message}; the rest is kept here, for: {stores.SYNC}")
 
     def summarize(self, handle: RunHandle, metrics: Mapping[str, Any]) -> None:
         """Make the newest value of every metric the final one."""

@@ -16,7 +16,9 @@ from typing import Any
 from aexp.errors import AexpError
 from aexp.trackers.mlflow_where import QUIET, URI_VARIABLE
 
-LIMIT_S = 30.0
+LIMIT_S = 14.0
+# The command waits: no second try.
+_IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "3", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
 
 def hand_over(
@@ -38,6 +40,7 @@ def hand_over(
             [sys.executable, "-P", "-m", "aexp.trackers.mlflow_open"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            env={**_IMPATIENT, **os.environ},
             start_new_session=True,
             text=True,
         )

@@ -247,7 +247,7 @@ def test_a_server_that_goes_away_gets_the_rest_by_a_sync(
     adapter.summarize(handle, {"loss": 1 / 3000, "best": 0.5})
     adapter.finish(handle)
     assert time.monotonic() - began < 15
-    assert "aexp sync-offline" in handle.extra["remark"]
+    assert "does not answer" in handle.extra["went_offline"]
     assert "aexp sync-offline" in capfd.readouterr().err
     assert mlflow_service.one("cut").status == "RUNNING"
     (found,) = adapter.find_offline(tmp_path)
