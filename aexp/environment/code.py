@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from aexp.environment.digest import digest
 from aexp.environment.patch import LeftOut, git_reason, make_patch
 from aexp.environment.scrub import strip_url
 from aexp.environment.working_tree import Changes, read_changes
@@ -78,9 +79,8 @@ class CodeSnapshot(NamedTuple):
     def _patch_record(self) -> dict[str, Any] | None:
         if not self.patch:
             return None
-        from hashlib import sha256
-
-        return {"sha256": sha256(self.patch).hexdigest(), "size": len(self.patch)}
+        sha256 = digest(self.patch).removeprefix("sha256:")
+        return {"sha256": sha256, "size": len(self.patch)}
 
 
 def code_snapshot(repo: Repo) -> CodeSnapshot:

@@ -1,15 +1,14 @@
 """What is recorded of the attempt that is to be reproduced, from wherever it is recorded."""
 
-import os
 from typing import Any, NamedTuple
 
-from aexp.errors import AexpError, NotReproducible, RunNotFound
-from aexp.files import read_object
+from aexp.environment.record import read_environment
+from aexp.errors import AexpError, ArtifactNotFound, NotReproducible, RunNotFound
 from aexp.ledger.entries import load_ledger_entry, resolve_entry_id
 from aexp.ledger.projection import final_metrics, flat_numbers
 from aexp.model import RUNNING, Run, section, short
-from aexp.paths import ENVIRONMENT, Repo
-from aexp.reproduction.code import Code, queued_code, recorded_code, unborn_hint
+from aexp.paths import Repo
+from aexp.reproduction.code import Code, bring_hint, queued_code, recorded_code, unborn_hint
 from aexp.runs.store import compute_job_id, read_intact_run, resolve_id
 
 RUN, LEDGER = "run", "ledger"
@@ -94,7 +93,7 @@ def _from_run(repo: Repo, run: Run, attempt: int | None) -> Recorded:
     facts, is_last = _choose(run.job_id, run.attempts, attempt)
     number = facts.get("attempt")
     unknown: list[str] = []
-    environment = _environment(repo, run.job_id, number, unknown)
+    environment = _environment(repo, run, number, unknown)
     code = section(environment or {}, "code")
     if code.get("commit"):
         found = recorded_code(repo, run.job_id, number, code, unknown)
@@ -141,8 +140,9 @@ def _from_ledger(repo: Repo, job_id: str, attempt: int | None) -> Recorded:
     if attempts or attempt is not None:
         facts, is_last = _choose(job_id, attempts, attempt)
     else:
-        facts, is_last = {"status": entry["status"]}, True
-    bring = f"copy its folder {repo.store}/workspace/{job_id} from {machine}, then call this again"
+        facts = {key: entry.get(key) for key in ("status", "started_at")}
+        is_last = True
+    bring = bring_hint(repo, job_id, machine)
     commit = sp.get("code_commit")
     if not isinstance(commit, str) or not commit:
         raise NotReproducible(
@@ -165,7 +165,12 @@ def _from_ledger(repo: Repo, job_id: str, attempt: int | None) -> Recorded:
     run = Run(
         job_id,
         sp,
-        {"aexp": section(entry, "run_link"), "status": entry["status"], "aexp_run": {}},
+        {
+            "aexp": section(entry, "run_link"),
+            "status": entry["status"],
+            "queued_at": entry.get("queued_at"),
+            "aexp_run": {},
+        },
     )
     for key in ("resources", "after"):
         if entry.get(key):
@@ -198,15 +203,16 @@ def _choose(
     raise RunNotFound(f"run {short(job_id)} has no attempt {number}", f"its attempts: {there}")
 
 
-def _environment(
-    repo: Repo, job_id: str, number: object, unknown: list[str]
-) -> dict[str, Any] | None:
-    path = repo.run_file(job_id, os.path.join(ENVIRONMENT, f"{number}.json"))
+def _environment(repo: Repo, run: Run, number: object, unknown: list[str]) -> dict[str, Any] | None:
     try:
-        found = read_object(path)
+        return read_environment(repo, run, number if isinstance(number, int) else None)
+    except ArtifactNotFound:
+        if not section(_facts_of(run, number), "environment"):
+            unknown.append("the attempt's packages and Python version were not recorded")
     except AexpError as error:
         unknown.append(f"the environment's record cannot be read: {error.message}")
-        return None
-    if found is None:
-        unknown.append("the attempt's packages and Python version were not recorded")
-    return found
+    return None
+
+
+def _facts_of(run: Run, number: object) -> dict[str, Any]:
+    return next((item for item in run.attempts if item.get("attempt") == number), {})

@@ -3,6 +3,7 @@
 import os
 from typing import Any, NamedTuple
 
+from aexp.environment.digest import digest
 from aexp.errors import NotReproducible
 from aexp.files import read_bytes
 from aexp.model import Run, section, short
@@ -33,6 +34,9 @@ class Code(NamedTuple):
         ``name`` and ``reason`` of what the patch does not hold.
     submodules : dict
         Their commits by their paths.
+    is_head : bool
+        Whether the commit was checked out when the attempt started; else it is the last one
+        that changed code, and notes may have changed since.
     """
 
     commit: str
@@ -42,6 +46,7 @@ class Code(NamedTuple):
     patch_path: str | None = None
     left_out: list[dict[str, Any]] = []  # noqa: RUF012  (never mutated)
     submodules: dict[str, str] = {}  # noqa: RUF012
+    is_head: bool = False
 
 
 def recorded_code(
@@ -54,7 +59,7 @@ def recorded_code(
     patch = b""
     if wanted:
         patch = read_bytes(path) or b""
-        if _sha256(patch) != wanted.get("sha256"):
+        if digest(patch).removeprefix("sha256:") != wanted.get("sha256"):
             state = "was changed since" if patch else "is missing"
             raise NotReproducible(
                 f"the attempt's uncommitted changes are not known: {repo.relative(path)} {state}",
@@ -78,6 +83,7 @@ def recorded_code(
         path if patch else None,
         left_out,
         {str(key): str(value) for key, value in section(code, "submodules").items()},
+        is_head=True,
     )
 
 
@@ -90,12 +96,22 @@ def queued_code(repo: Repo, run: Run, facts: dict[str, Any], unknown: list[str])
             "without a code version",
             "queue it without --no-commit next time",
         )
-    unknown.append(
-        "the code at the attempt's start was not recorded; this is the code as it was when "
-        "the run was queued"
-    )
+    # Its document is here (git has it, perhaps), but not what the attempt has recorded.
+    machine = _machine(repo, run) if section(facts, "environment") else None
+    is_dirty = bool(run.sp.get("code_dirty"))
+    if machine is not None and is_dirty:
+        raise NotReproducible(
+            f"run {short(run.job_id)} executed commit {commit[:12]} with changes that were not "
+            f"committed; they are known on {machine} alone",
+            bring_hint(repo, run.job_id, machine),
+        )
+    if machine is not None:
+        unknown.append(f"the attempt's code, packages and Python are recorded on {machine} alone")
+    else:
+        unknown.append("the code at the attempt's start was not recorded")
+    unknown.append("the code is taken as it was when the run was queued")
     patch, path = b"", None
-    if run.sp.get("code_dirty"):
+    if is_dirty:
         path = _queued_patch(repo, run, facts)
         patch = read_bytes(path) or b"" if path else b""
         unknown.append(
@@ -104,6 +120,19 @@ def queued_code(repo: Repo, run: Run, facts: dict[str, Any], unknown: list[str])
             else "the tree had changes that were not committed, and they were not recorded"
         )
     return Code(commit, patch=patch, patch_path=path if patch else None)
+
+
+def _machine(repo: Repo, run: Run) -> str:
+    """Return where a run was executed; this machine's own label tells of another clone."""
+    store = section(run.record, "store")
+    if store.get("id") == repo.store_id:
+        return "a disk that has lost it"
+    return str(store.get("machine") or run.record.get("registered_machine") or "another machine")
+
+
+def bring_hint(repo: Repo, job_id: str, machine: object) -> str:
+    """Return how to get what only another machine's run store has."""
+    return f"copy {repo.store}/workspace/{job_id} from {machine}, then call this again"
 
 
 def _queued_patch(repo: Repo, run: Run, facts: dict[str, Any]) -> str | None:
@@ -126,12 +155,6 @@ def unborn_hint(repo: Repo, job_id: str, number: object) -> str:
     if os.path.exists(path):
         return f"its files are all in {repo.relative(path)}: git apply it in an empty folder"
     return "commit the code, and run it again"
-
-
-def _sha256(data: bytes) -> str:
-    from hashlib import sha256
-
-    return sha256(data).hexdigest()
 
 
 def _text(value: object) -> str | None:

@@ -6,13 +6,14 @@ import secrets
 import shutil
 from typing import Any
 
-from aexp.errors import NotReproducible
-from aexp.files import write_atomic
+from aexp.errors import AexpError, NotReproducible
+from aexp.files import remove, write_atomic
 from aexp.kb.experiments import find_experiment
 from aexp.ledger.entries import load_ledger_entry
 from aexp.model import QUEUED, short, utc_now
 from aexp.paths import DEFAULT_STORE, MARKER, Repo, hostname
 from aexp.reproduction.attempt import Recorded
+from aexp.reproduction.command import experiment_file
 from aexp.reproduction.worktree import is_inside
 from aexp.runs.create import publish_run
 from aexp.runs.earlier import known_entry
@@ -81,24 +82,33 @@ def write_marker(original: Repo, path: str, store: str, recorded: Recorded) -> N
 
 
 def _bring_experiment(original: Repo, repo: Repo, recorded: Recorded) -> list[str]:
-    """Copy the experiment's file if the commit does not have it."""
+    """Have the experiment's file in the worktree; return what is not certain about it."""
     experiment = recorded.run.experiment_id
-    if experiment is None or _finds(repo, experiment):
+    if experiment is None:
         return []
-    source = _finds(original, experiment)
-    if source is None:
-        return [f"experiment {experiment} is neither in the commit nor here"]
-    target = repo.at(original.relative(source))
-    if not is_inside(target, repo.root):
-        return [f"experiment {experiment} was not copied: kb leads out of the worktree"]
-    with open(source, "rb") as file:
-        write_atomic(target, file.read())
-    return [f"experiment {experiment} is not in the commit: its file is copied as it is now"]
+    there = _find(repo, experiment)
+    file = experiment_file(original, recorded)
+    if file is None:
+        return [f"experiment {experiment} is not known here"]
+    remarks = []
+    if there is None or not recorded.code.is_head:
+        target = repo.at(file.name)
+        if not is_inside(target, repo.root):
+            return [f"experiment {experiment} was not copied: kb leads out of the worktree"]
+        if there is not None:
+            remove(there)
+        write_atomic(target, file.data)
+        if there is None:
+            remarks.append(f"experiment {experiment} is not in the commit: it is {file.version}")
+    if file.experiment(experiment).prelude is not None:
+        remarks.append(
+            f"the prelude is that of {os.path.basename(file.name)} {file.version}; what it was "
+            "when the run was executed is not recorded"
+        )
+    return remarks
 
 
-def _finds(repo: Repo, experiment: str) -> str | None:
-    from aexp.errors import AexpError
-
+def _find(repo: Repo, experiment: str) -> str | None:
     try:
         return find_experiment(repo, experiment)
     except AexpError:

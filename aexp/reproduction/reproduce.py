@@ -10,14 +10,9 @@ from aexp.paths import Repo
 from aexp.reproduction.attempt import Recorded, recorded_attempt
 from aexp.reproduction.command import rendered_command
 from aexp.reproduction.compare import Comparison, compare
+from aexp.reproduction.differences import differences, present_python
 from aexp.reproduction.prepare import prepare, queue_line
-from aexp.reproduction.surroundings import (
-    differences,
-    few,
-    link_files,
-    links_to_original,
-    not_in_git,
-)
+from aexp.reproduction.surroundings import few, link_files, links_to_original, not_in_git
 from aexp.reproduction.worktree import check_folder, new_worktree, require_commit
 
 if TYPE_CHECKING:
@@ -126,9 +121,10 @@ def plan_reproduction(
     remarks = list(recorded.unknown)
     command = recorded.command
     if command is None:
-        command, remark = rendered_command(repo, recorded.run, recorded.code.commit)
+        command, remark = rendered_command(repo, recorded)
         remarks.append(remark)
-    remarks += links_to_original(repo, command)
+    python = present_python(repo, command)
+    remarks += links_to_original(repo, command, python)
     if recorded.run.after:
         parents = ", ".join(short(parent) for parent in recorded.run.after)
         remarks.append(f"it ran after {parents}: what it read of theirs is not in the worktree")
@@ -136,7 +132,7 @@ def plan_reproduction(
         recorded,
         command,
         tuple(map(printable, remarks)),
-        differences(repo, recorded.environment),
+        differences(recorded.environment, python),
     )
 
 
@@ -179,7 +175,9 @@ def reproduce(
     repo = _repo(repo_root)
     plan = plan_reproduction(job_id, attempt=attempt, repo_root=repo)
     path = check_folder(repo, os.fspath(to))
-    unlinked = [name for name in not_in_git(repo) if name.rstrip("/") not in _plain(link)]
+    unlinked = [
+        name for name in not_in_git(repo, plan.command) if name.rstrip("/") not in _plain(link)
+    ]
     remarks = list(plan.remarks)
     if unlinked:
         remarks.append(

@@ -1,12 +1,13 @@
 """What in the surroundings may make a reproduction differ, or reach back to the original."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
 from aexp.errors import UsageError
 from aexp.git import run_git
-from aexp.model import printable
+from aexp.model import printable, section
 from aexp.paths import Repo
 from aexp.reproduction.worktree import is_inside
 
@@ -30,8 +31,18 @@ _OF_TOOLS = frozenset(
 )
 
 
-def links_to_original(repo: Repo, command: str) -> list[str]:
-    """Return how a command may still use files of the original repository."""
+def links_to_original(repo: Repo, command: str, python: Mapping[str, Any]) -> list[str]:
+    """Return how a command may still use files of the original repository.
+
+    Parameters
+    ----------
+    repo : Repo
+        The original repository.
+    command : str
+        The command.
+    python : mapping
+        The Python that it would use now.
+    """
     root = os.path.realpath(repo.root)
     found = []
     if any(place in command for place in {repo.root, root}):
@@ -43,7 +54,7 @@ def links_to_original(repo: Repo, command: str) -> list[str]:
     ]
     if elsewhere:
         found.append(f"PYTHONPATH leads to {printable(elsewhere[0])}, not to the worktree")
-    for name in _editable_packages(root):
+    for name in _editable_packages(root, python):
         found.append(
             f"package {name} is installed from {repo.root} in editable mode: a command that "
             "uses this environment imports the code there; in the worktree: pip install -e ."
@@ -51,11 +62,9 @@ def links_to_original(repo: Repo, command: str) -> list[str]:
     return found
 
 
-def _editable_packages(root: str) -> list[str]:
-    from aexp.environment.packages import installed_packages
-
+def _editable_packages(root: str, python: Mapping[str, Any]) -> list[str]:
     found = []
-    for name, source in installed_packages(None).sources.items():
+    for name, source in section(python, "sources").items():
         url = source.get("url")
         if not source.get("editable") or not isinstance(url, str):
             continue
@@ -69,7 +78,7 @@ def _is_below(path: str, root: str) -> bool:
     return real == root or real.startswith(root + os.sep)
 
 
-def not_in_git(repo: Repo) -> list[str]:
+def not_in_git(repo: Repo, command: str) -> list[str]:
     """Return what git ignores in the repository: data, for instance, that a worktree lacks."""
     done = run_git(
         repo,
@@ -81,7 +90,7 @@ def not_in_git(repo: Repo) -> list[str]:
     return [
         name
         for name in done.names
-        if _OF_TOOLS.isdisjoint(name.split("/"))
+        if all(part not in _OF_TOOLS or part in command for part in name.split("/"))
         and not name.startswith(ours)
         and not name.endswith((".pyc", ".egg-info/", "~"))
     ]
@@ -114,8 +123,3 @@ def link_files(repo: Repo, path: str, names: tuple[str, ...]) -> None:
             )
         os.makedirs(os.path.dirname(target), exist_ok=True)
         os.symlink(source, target)
-
-
-def differences(repo: Repo, recorded: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """Return how the present environment differs from a recorded one."""
-    return []

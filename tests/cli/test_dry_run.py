@@ -20,6 +20,7 @@ CASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("queue", "release"): ("RELEASABLE",),
     ("queue", "materialize"): ("--runner", "slurm", "-o", "script.sh"),
     ("run-queued",): ("QUEUED",),
+    ("reproduce",): ("ENDED", "--to", "../again", "--run"),
     ("new-run",): ("--experiment", "E001", "--sp", "seed=77"),
     ("ledger", "promote"): ("ENDED",),
     ("ledger", "backfill"): ("--overwrite",),

@@ -128,7 +128,9 @@ def test_the_patch_gives_the_tree_again_and_the_index_stays(tree: Tree, tmp_path
 
     found = tree.snapshot()
 
-    assert found.dirty is True and found.problem is None and found.left_out == ()
+    assert found.dirty is True
+    assert found.problem is None
+    assert found.left_out == ()
     assert (tree.root / ".git" / "index").read_bytes() == index
     assert sorted((tree.root / ".git" / "objects").rglob("*")) == stored
     expected = tree.files()
@@ -152,8 +154,10 @@ def test_secrets_and_large_files_are_named_and_left_out(tree: Tree) -> None:
     tree.write("helper.py", "ok\n")
     Tree(tree.root / "nested").write("inner.py", "x")
     found = tree.snapshot()
-    assert b"TOP-SECRET" not in found.patch and b"old-committed" not in found.patch
-    assert b"helper.py" in found.patch and b"fits.bin" in found.patch
+    assert b"TOP-SECRET" not in found.patch
+    assert b"old-committed" not in found.patch
+    assert b"helper.py" in found.patch
+    assert b"fits.bin" in found.patch
     assert [tuple(item) for item in found.left_out] == [
         (".env", "secret"),
         ("big.bin", "large"),
@@ -222,8 +226,10 @@ def test_submodules_are_commits_not_patches(tree: Tree, tmp_path: Path) -> None:
     inside = code_snapshot(Repo(tree.root / "lib"))  # a submodule as the repository itself
     tree.write("lib/new.py", "new\n")
     again = code_snapshot(Repo(tree.root / "lib"))
-    assert inside.commit == first and b"changed inside" in inside.patch
-    assert b"new.py" in again.patch and again.problem is None
+    assert inside.commit == first
+    assert b"changed inside" in inside.patch
+    assert b"new.py" in again.patch
+    assert again.problem is None
 
 
 @pytest.mark.parametrize(
@@ -253,12 +259,14 @@ def test_what_git_cannot_tell_is_a_remark(
     no_repository.mkdir()
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     found = code_snapshot(Repo(no_repository))
-    assert found.commit is None and "not a git repository" in str(found.problem)
+    assert found.commit is None
+    assert "not a git repository" in str(found.problem)
     if os.geteuid() == 0:
         os.chown(tree.root, 65534, 65534)
         monkeypatch.delenv("SUDO_UID", raising=False)
         found = tree.snapshot()
-        assert found.commit is None and "safe.directory" in str(found.problem)
+        assert found.commit is None
+        assert "safe.directory" in str(found.problem)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "git is not installed" in str(tree.snapshot().problem)
     assert tree.snapshot().record()["problem"]
