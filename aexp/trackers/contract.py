@@ -217,6 +217,7 @@ class TrackerAdapter(ABC):
         For an adapter that sends rows together and may be given one twice: aexp counts its
         rows as sent when this returns, those of others when it hands them to `log`.
         """
+        return
 
     def environment(
         self, binding: TrackerBinding, *, workspace: str | Path, offline: bool
