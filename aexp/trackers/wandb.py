@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aexp.errors import TrackerInitError
-from aexp.files import remove, write_atomic
-from aexp.trackers import wandb_login
+from aexp.trackers import wandb_login, wandb_resend
 from aexp.trackers.contract import (
     OfflineRun,
     RunHandle,
@@ -32,8 +31,7 @@ from aexp.trackers.wandb_init import (
 )
 
 FINISH_TIMEOUT_S = 20.0
-# In the folder of an online run until all of it has reached the service.
-UNFINISHED = ".aexp-unfinished"
+UNFINISHED = wandb_resend.MARK
 _NAMED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _NOT_IN_ARTIFACT_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 
@@ -95,9 +93,11 @@ class WandbAdapter(TrackerAdapter):
         workspace: str | Path | None = None,
         run_id: str | None = None,
         name: str | None = None,
+        attempt: int | None = None,
     ) -> RunHandle:
         """Open a W&B run; one of id `run_id` that exists is continued.
 
+        What earlier attempts have logged and could not bring to W&B is sent first.
         ``extra["next_step"]`` of the handle is the first step that W&B does not have yet.
         """
         if not offline:
@@ -135,18 +135,37 @@ class WandbAdapter(TrackerAdapter):
             except Exception as error:
                 raise not_opened(error) from error
         path = str(run.settings.sync_dir)
-        if not offline:
-            _mark(path)
         url = None if offline else run.url
         extra = {"run": run, "path": path, "offline": offline, "next_step": run.starting_step}
-        return RunHandle(str(run.id), self.name, url, project, group, extra)
+        handle = RunHandle(str(run.id), self.name, url, project, group, extra)
+        if workspace is not None and attempt is not None:
+            self._take_over(handle, workspace, attempt)
+        return handle
+
+    def _take_over(self, handle: RunHandle, workspace: str | Path, attempt: int) -> None:
+        """Send what earlier attempts have left; from here on this one's folder is to be watched."""
+        left = wandb_resend.marked_folders(workspace, handle.id)
+        if left and not handle.extra["offline"]:
+            handle.extra["next_step"] = wandb_resend.send_missing(
+                handle, workspace, through=attempt - 1
+            )
+        wandb_resend.mark(handle.extra["path"], attempt)
+        if not handle.extra["offline"]:
+            for path in left:
+                wandb_resend.unmark(path)
 
     def log(
-        self, handle: RunHandle, metrics: Mapping[str, Any], *, step: int | None = None
+        self,
+        handle: RunHandle,
+        metrics: Mapping[str, Any],
+        *,
+        step: int | None = None,
+        timestamp: float | None = None,
     ) -> None:
         """Add a row; W&B drops one whose step lies before its last."""
         handle.extra["row_is_open"] = step is not None
-        handle.extra["run"].log(plain_floats(metrics), step=step)
+        when = {} if timestamp is None else {"_timestamp": timestamp}
+        handle.extra["run"].log({**plain_floats(metrics), **when}, step=step)
 
     def summarize(self, handle: RunHandle, metrics: Mapping[str, Any]) -> None:
         """Set final numbers in the run's summary."""
@@ -183,7 +202,7 @@ class WandbAdapter(TrackerAdapter):
                 f"W&B has not taken everything within {self.finish_timeout_s:g} s",
                 "what is missing is kept; send it with: aexp sync-offline",
             ) from error
-        remove(os.path.join(handle.extra["path"], UNFINISHED))
+        wandb_resend.unmark(handle.extra["path"])
 
     def list_runs(self, *, project: str | None, group_prefix: str | None = None) -> list[RunRecord]:
         """Ask the service for the runs of a project whose group begins with `group_prefix`."""
@@ -234,9 +253,15 @@ class WandbAdapter(TrackerAdapter):
         return wandb_offline.find(workspace)
 
     def sync(self, offline_run: OfflineRun, *, timeout_s: float) -> SyncResult:
-        """Bring an offline run to the service with ``wandb sync``."""
+        """Bring an offline run to the service with ``wandb sync``.
+
+        One of ours that is not complete on the disk is sent again from the run's series.
+        """
         from aexp.trackers import wandb_offline
 
+        attempt = wandb_resend.marked_attempt(offline_run.path)
+        if attempt is not None:
+            return wandb_resend.resend(self, offline_run, attempt)
         return wandb_offline.sync(offline_run, timeout_s=timeout_s)
 
 
@@ -259,11 +284,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return plain_floats(value)
     return _NAMED.get(value, value) if isinstance(value, str) else value
-
-
-def _mark(path: str) -> None:
-    if os.path.isdir(path):
-        write_atomic(os.path.join(path, UNFINISHED), b"")
 
 
 def _record(run: Any) -> RunRecord:
