@@ -142,7 +142,10 @@ def record_handle(repo: Repo, job_id: str, handle: RunHandle, attempt: int | Non
         project = handle.project or (known["project"] if known else None)
         group = handle.group or (known["group"] if known else batch_slug(run))
         url = handle.url or (known["url"] if known and known["run_id"] == handle.id else None)
+        url = scrub_value(url) if url else None
         run.doc["tracker"] = dict(binding_of(handle.backend, handle.id, url, project, group))
+
+    from aexp.environment.scrub import scrub_value  # not for every wrapper
 
     run = read_run(repo, job_id)
     before = section(run.doc, "tracker")

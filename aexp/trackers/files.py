@@ -61,3 +61,16 @@ def read_quietly(repo: Repo, job_id: str, name: str) -> dict[str, Any]:
         return read_object(tracker_file(repo, job_id, name)) or {}
     except AexpError:
         return {}
+
+
+def init_bound_s() -> float:
+    """Return how long opening a tracker's run may take: ``AEXP_TRACKER_INIT_S``, 20."""
+    return seconds_of("AEXP_TRACKER_INIT_S", 20.0)
+
+
+def seconds_of(variable: str, default: float) -> float:
+    """Return a duration from the environment; what is no number counts as not set."""
+    try:
+        return max(0.1, float(os.environ.get(variable, default)))
+    except ValueError:
+        return default

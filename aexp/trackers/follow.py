@@ -22,13 +22,12 @@ from aexp.runs.store import read_run
 from aexp.trackers.binding import binding_for, record_handle, wanted
 from aexp.trackers.contract import RunHandle, TrackerAdapter, call_supported
 from aexp.trackers.cursor import Cursor
-from aexp.trackers.files import STATE, read_owner, tracker_file
+from aexp.trackers.files import STATE, init_bound_s, read_owner, tracker_file
 from aexp.trackers.frame import frame_of
 from aexp.trackers.pipe import Ending, Pipe
 from aexp.trackers.registry import adapter_for
 
 POLL_S = 0.5
-INIT_S = 20.0
 _BATCH = 500
 _MAX_FAILURES = 20  # in a row; then the tracker is left alone
 _INDEX = os.path.join(ASSETS, "index.jsonl")
@@ -161,7 +160,7 @@ class Follower:
         owner = read_owner(self.repo, self.job_id, self.attempt)
         if owner is not None and owner.backend == self.backend:
             return False
-        bound = _seconds("AEXP_TRACKER_INIT_S", INIT_S)
+        bound = init_bound_s()
         if not self.offline and seconds is not None and seconds < bound:
             self._go_offline("there was no time left to reach it")
         self.handle = self._init(bound)
@@ -189,6 +188,7 @@ class Follower:
                     workspace=self.repo.run_dir(self.job_id),
                     run_id=self.binding["run_id"],
                     name=self.frame.name,
+                    attempt=self.attempt,
                 )
         except Exception as error:
             if self.offline:
@@ -309,13 +309,6 @@ def _asset(line: bytes) -> tuple[str, str | None, int]:
 def _words(error: Exception) -> str:
     message = error.message if isinstance(error, AexpError) else f"{type(error).__name__}: {error}"
     return printable(message)[:500]
-
-
-def _seconds(variable: str, default: float) -> float:
-    try:
-        return max(0.1, float(os.environ.get(variable, default)))
-    except ValueError:
-        return default
 
 
 def main(arguments: list[str]) -> int:

@@ -19,12 +19,18 @@ from aexp.model import Run, printable
 from aexp.paths import Repo
 from aexp.trackers.binding import bind, wanted
 from aexp.trackers.contract import TrackerAdapter, TrackerBinding, call_supported
-from aexp.trackers.files import LOG, STATE, read_quietly, tracker_file
+from aexp.trackers.files import (
+    LOG,
+    STATE,
+    init_bound_s,
+    read_quietly,
+    seconds_of,
+    tracker_file,
+)
 from aexp.trackers.registry import adapter_class, adapter_for
 
 TIMEOUT_S = 30.0
 INTERRUPTED_S = 5.0
-ENVIRONMENT_S = 15.0
 _MAX_LOG = 1_000_000
 
 
@@ -120,11 +126,12 @@ class Sidecar:
 
         thread = threading.Thread(target=ask, name="aexp-tracker", daemon=True)
         thread.start()
-        thread.join(ENVIRONMENT_S)
+        seconds = init_bound_s()
+        thread.join(seconds)
         if problem:
             raise problem[0]
         if not answer:
-            self._complain(f"it gave the command no variables within {ENVIRONMENT_S:g} s")
+            self._complain(f"it gave the command no variables within {seconds:g} s")
             return {}
         return {key: value for key, value in answer[0].items() if "\0" not in key + value}
 
@@ -149,7 +156,7 @@ class Sidecar:
             os.close(log)
 
     def _finish(self, run: Run, exit_code: int | None, is_ending: Callable[[], bool]) -> None:
-        seconds = _timeout_s()
+        seconds = seconds_of("AEXP_TRACKER_TIMEOUT_S", TIMEOUT_S)
         if is_ending():
             seconds = min(seconds, INTERRUPTED_S)
         deadline = time.monotonic() + seconds
@@ -215,13 +222,6 @@ class Sidecar:
     def _complain(self, text: str, hint: object = None) -> None:
         more = f"; {printable(hint)}" if hint else ""
         self._say(f"tracker {printable(self._backend)}: {printable(text)}{more}")
-
-
-def _timeout_s() -> float:
-    try:
-        return max(0.0, float(os.environ.get("AEXP_TRACKER_TIMEOUT_S", TIMEOUT_S)))
-    except ValueError:
-        return TIMEOUT_S
 
 
 def _words(error: Exception) -> str:
