@@ -147,7 +147,7 @@ class WandbAdapter(TrackerAdapter):
         left = wandb_resend.marked_folders(workspace, handle.id)
         if left and not handle.extra["offline"]:
             handle.extra["next_step"] = wandb_resend.send_missing(
-                handle, workspace, through=attempt - 1
+                self, handle, workspace, through=attempt - 1
             )
         wandb_resend.mark(handle.extra["path"], attempt)
         if not handle.extra["offline"]:
@@ -178,6 +178,10 @@ class WandbAdapter(TrackerAdapter):
         """Add a file or folder as an artifact of type ``file``."""
         import wandb
 
+        if not handle.extra["offline"]:
+            trouble = wandb_login.look()  # the SDK would ask for the type, and wait
+            if trouble is not None:
+                raise TrackerInitError(*trouble)
         run = handle.extra["run"]
         artifact = wandb.Artifact(_NOT_IN_ARTIFACT_NAME.sub("-", name)[:MAX_NAME], type="file")
         with own_folders(Path(handle.extra["path"]).parents[1]):

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aexp.errors import AexpError
-from aexp.files import read_object, remove, write_atomic
+from aexp.files import read_bytes, read_object, remove, write_atomic
 from aexp.ledger.projection import final_metrics
 from aexp.model import COMPLETE, RUNNING
-from aexp.paths import METRICS, SERIES, Repo
+from aexp.paths import ASSETS, METRICS, SERIES, Repo
 from aexp.runs.series import Row, SeriesReader, numbers
 from aexp.runs.store import read_run
 from aexp.trackers.binding import bound, wanted
@@ -89,8 +89,28 @@ def steps_of(rows: Iterator[Row]) -> Iterator[tuple[int, Row]]:
             yield at, row
 
 
-def send_missing(handle: RunHandle, workspace: str | Path, run_id: str, *, through: int) -> int:
-    """Log the rows of attempts until `through` that W&B does not have yet.
+def send_missing(
+    adapter: "WandbAdapter",
+    handle: RunHandle,
+    workspace: str | Path,
+    *,
+    through: int,
+    file_of: int | None = None,
+) -> int:
+    """Log the rows and files of attempts until `through` that W&B does not have yet.
+
+    Parameters
+    ----------
+    adapter : WandbAdapter
+        Which has opened the run.
+    handle : RunHandle
+        The open run.
+    workspace : str or Path
+        The folder of our run.
+    through : int
+        The last attempt.
+    file_of : int, optional
+        The attempt that the metrics file is of, if its lines are to be sent as well.
 
     Returns
     -------
@@ -110,6 +130,9 @@ def send_missing(handle: RunHandle, workspace: str | Path, run_id: str, *, throu
             after, sent = step + 1, True
     if sent:
         run.log({}, commit=True)  # what comes without a step is a row of its own
+    for name, path, attempt in _assets(workspace):
+        if first <= attempt <= through and os.path.exists(path):
+            adapter.log_artifact(handle, name, path)  # W&B keeps equal content once
     return after
 
 
@@ -121,6 +144,17 @@ def _rows(workspace: str | Path, file_of: int | None) -> Iterator[Row]:
         lines = SeriesReader(os.path.join(workspace, METRICS), flat=True)
         while rows := lines.read(_BATCH):
             yield from (row._replace(attempt=file_of) for row in rows)
+
+
+def _assets(workspace: str | Path) -> Iterator[tuple[str, str, int]]:
+    data = read_bytes(os.path.join(workspace, ASSETS, "index.jsonl")) or b""
+    for line in data.splitlines():
+        try:
+            row = json.loads(line)
+            path = os.path.join(workspace, row["path"])
+            yield str(row.get("name") or os.path.basename(path)), path, int(row["attempt"])
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            continue
 
 
 def resend(adapter: "WandbAdapter", offline_run: OfflineRun, attempt: int) -> SyncResult:
@@ -146,7 +180,8 @@ def resend(adapter: "WandbAdapter", offline_run: OfflineRun, attempt: int) -> Sy
         attempt=attempt,
     )
     is_last = not run.attempts or run.attempts[-1].get("attempt") == attempt
-    send_missing(handle, workspace, through=attempt, file_of=attempt if is_last else None)
+    file_of = attempt if is_last else None
+    send_missing(adapter, handle, workspace, through=attempt, file_of=file_of)
     final = numbers(final_metrics(run))
     if is_last and final:
         adapter.summarize(handle, final)
