@@ -80,7 +80,8 @@ def frame(
         for text in seen.unreadable[:_PROBLEMS]
     ]
     if len(seen.unreadable) > _PROBLEMS:
-        problems.append(Line(f"warning: ... and {len(seen.unreadable) - _PROBLEMS} more", "red"))
+        more = f"warning: ... and {len(seen.unreadable) - _PROBLEMS} more"
+        problems.append(Line(_cut(more, width), "red"))
     last = [Line(""), Line(_cut(footer, width))] if footer else []
     room = None
     if height is not None:
@@ -133,13 +134,13 @@ def _experiments(seen: Observation, width: int | None) -> list[Line]:
     columns = [Column(name, leave_out=i) for i, name in enumerate(names)]
     lines = [Line(""), *_table(columns, rows, width)]
     if len(busy) > len(rows):
-        lines.append(Line(f"... and {len(busy) - len(rows)} more experiment(s)"))
+        lines.append(Line(_cut(f"... and {len(busy) - len(rows)} more experiment(s)", width)))
     return lines
 
 
 def _running(seen: Observation, width: int | None, plain: bool, room: int | None) -> list[Line]:
     if not seen.running:
-        return [Line(""), Line("nothing is running")]
+        return [Line(""), Line(_cut("nothing is running", width))]
     shown = seen.running
     if room is not None and len(shown) > room - 2:
         shown = shown[: max(1, room - 3)]
@@ -147,7 +148,8 @@ def _running(seen: Observation, width: int | None, plain: bool, room: int | None
     looks = ["" if one.owner.state == slurm.ALIVE else "red" for one in shown]
     lines = [Line(""), *_table(_RUNNING, rows, width, looks)]
     if len(shown) < len(seen.running):
-        lines.append(Line(f"... and {len(seen.running) - len(shown)} more running"))
+        more = f"... and {len(seen.running) - len(shown)} more running"
+        lines.append(Line(_cut(more, width)))
     return lines
 
 

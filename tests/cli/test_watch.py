@@ -22,17 +22,13 @@ import pytest
 
 TRAIN = """
 import json, os, pathlib, sys, time
-workspace = pathlib.Path(os.environ["AEXP_JOB_WORKSPACE"])
-seed, attempt = int(sys.argv[1]), int(os.environ["AEXP_ATTEMPT"])
-row = {"attempt": attempt, "step": 5, "time": time.time(), "metrics": {"loss": seed + 0.5}}
-with open(workspace / "series.jsonl", "a") as file:
-    file.write(json.dumps(row) + "\\n")
-said = {"step": 5, "total": 20, "message": "warming up", "at": time.time()}
-(workspace / ".new").write_text(json.dumps(said))
-(workspace / ".new").rename(workspace / "progress.json")
+import aexp
+run = aexp.current()
+run.log({"loss": int(sys.argv[1]) + 0.5}, step=5)
+run.heartbeat(step=5, total=20, message="warming up")
 while not pathlib.Path("../go").exists():
     time.sleep(0.02)
-json.dump({"loss": seed / 4}, open(os.environ["AEXP_METRICS_PATH"], "w"))
+json.dump({"loss": int(sys.argv[1]) / 4}, open(os.environ["AEXP_METRICS_PATH"], "w"))
 """
 
 
