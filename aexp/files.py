@@ -243,7 +243,11 @@ def locked(path: "str | Path") -> Iterator[None]:
             with _locked_by_creation(name + ".held"):
                 yield
             return
-        yield
+        try:
+            yield
+        finally:
+            # Closing is not enough: a child forked by another thread meanwhile shares the lock.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
         os.close(descriptor)
 
