@@ -93,10 +93,9 @@ def _queued(place: Place, repo: Path, program: list[str], rounds: int, mark: int
 
 
 def _less(cost: Cost, base: Cost) -> Cost:
-    # What is too little to be measured is a millisecond, and not nothing.
-    return Cost(
-        max(1e-3, cost.cpu_s - base.cpu_s), max(1e-3, cost.wall_s - base.wall_s), cost.rss_mb
-    )
+    # CPU that is too little to be measured is a millisecond, and not nothing.
+    wall = max(0.0, cost.wall_s - base.wall_s)
+    return Cost(max(1e-3, cost.cpu_s - base.cpu_s), wall, cost.rss_mb)
 
 
 def _scaled(cost: Cost, by: float) -> Cost:
