@@ -26,13 +26,13 @@ from aexp.trackers.wandb_init import (
     known_settings,
     not_opened,
     own_folders,
+    plain_floats,
     quiet_sdk,
     tags_for,
 )
 
 FINISH_TIMEOUT_S = 20.0
 UNFINISHED = wandb_resend.MARK
-_NAMED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _NOT_IN_ARTIFACT_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -263,10 +263,12 @@ class WandbAdapter(TrackerAdapter):
         """
         from aexp.trackers import wandb_offline
 
-        attempt = wandb_resend.marked_attempt(offline_run.path)
-        if attempt is not None:
-            return wandb_resend.resend(self, offline_run, attempt)
-        return wandb_offline.sync(offline_run, timeout_s=timeout_s)
+        mark = wandb_resend.read_mark(offline_run.path)
+        is_online = not offline_run.path.name.startswith("offline-")
+        if mark is not None and is_online:  # `wandb sync` would add its rows a second time
+            return wandb_resend.resend(self, offline_run, mark)
+        done = wandb_offline.sync(offline_run, timeout_s=timeout_s)
+        return done if mark is None else wandb_resend.resend(self, offline_run, mark)
 
 
 def _summary(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -277,17 +279,6 @@ def _summary(metrics: Mapping[str, Any]) -> dict[str, Any]:
         nested = _summary(value) if isinstance(value, Mapping) else value
         kept[key] = "NaN" if is_nan else nested
     return kept
-
-
-def plain_floats(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return metrics with floats for the numbers that our files can only name."""
-    return {key: _plain(value) for key, value in metrics.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return plain_floats(value)
-    return _NAMED.get(value, value) if isinstance(value, str) else value
 
 
 def _record(run: Any) -> RunRecord:

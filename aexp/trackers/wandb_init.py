@@ -1,5 +1,6 @@
 """What ``wandb.init`` is given, and the ways of the SDK that have to be reckoned with."""
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from aexp.model import printable
 INIT_TIMEOUT_S = 15.0
 MAX_NAME = 128
 _MAX_TAG = 64
+_NAMED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def init_arguments(
@@ -98,3 +100,14 @@ def data_dir(workspace: str | Path) -> str:
 def cut(text: str | None) -> str | None:
     """Return a name as long as W&B allows."""
     return text[:MAX_NAME] if text else text
+
+
+def plain_floats(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metrics with floats for the numbers that our files can only name."""
+    return {key: _plain(value) for key, value in metrics.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return plain_floats(value)
+    return _NAMED.get(value, value) if isinstance(value, str) else value

@@ -22,6 +22,7 @@ from aexp.model import JOB_ID, printable
 from aexp.trackers import wandb_login
 from aexp.trackers.contract import OfflineRun, SyncResult
 from aexp.trackers.wandb import UNFINISHED
+from aexp.trackers.wandb_resend import read_mark
 
 BACKEND = "wandb"
 FOLDER = "wandb"
@@ -62,7 +63,7 @@ def find(workspace: str | Path) -> list[OfflineRun]:
     for name in names:
         parts = _RUN_FOLDER.fullmatch(name)
         path = os.path.join(base, name)
-        if parts is None or not _has_records(path):
+        if parts is None or not (_has_records(path) or read_mark(path)):
             continue
         if not parts[1] and not is_unfinished(path):
             continue

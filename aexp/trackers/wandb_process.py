@@ -4,13 +4,13 @@ import atexit
 import os
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any, Protocol
 
 from aexp.errors import AexpError
 from aexp.model import printable, section
 from aexp.paths import Repo
 from aexp.runs.store import read_run
+from aexp.trackers import wandb_resend
 from aexp.trackers.binding import record_handle
 from aexp.trackers.contract import RunHandle
 from aexp.trackers.files import write_owner
@@ -79,9 +79,19 @@ def _tie(active: Mirrored, wandb_run: Any) -> None:
     told = frame_of(repo, run).config
     ours = {key: told[key] for key in ("job_id", "aexp", "frame") if key in told}
     wandb_run.config.update(ours, allow_val_change=True)
-    if section(run.doc, "tracker").get("backend") not in (None, _BACKEND):
-        return  # the run is bound to another tracker, and gets the rows there
-    record_handle(repo, job_id, handle_of(wandb_run))
+    if section(run.doc, "tracker").get("backend") in (None, _BACKEND):
+        record_handle(repo, job_id, handle_of(wandb_run))
+    # else the run is bound to another tracker, and gets the rows there as well
+    left = wandb_resend.marked_folders(active.workspace, str(wandb_run.id))
+    path = str(wandb_run.settings.sync_dir)
+    wandb_resend.mark(path, active.attempt, is_own=True)
+    if left and not wandb_run.offline:
+        handle = handle_of(wandb_run)
+        handle.extra |= {"run": wandb_run, "next_step": wandb_run.starting_step}
+        before = active.attempt - 1
+        wandb_resend.send_missing(None, handle, active.workspace, through=before, is_own=True)
+        for earlier in left:
+            wandb_resend.unmark(earlier)
 
 
 def handle_of(wandb_run: Any) -> RunHandle:
@@ -119,7 +129,7 @@ class _Mirror:
         for name in ("_finish", "finish"):
             if hasattr(self._run, name):
                 setattr(self._run, name, self._before(getattr(self._run, name)))
-        atexit.register(self.close)
+        atexit.register(self._at_exit)
 
     def log(
         self,
@@ -142,8 +152,11 @@ class _Mirror:
             return
         self._is_closed = True
         self._quietly(self._hand_over)
-        with suppress(Exception):
-            atexit.unregister(self.close)
+
+    def _at_exit(self) -> None:
+        """Finish before the SDK does, which would tell nobody."""
+        if not self._is_closed and os.getpid() == self._pid:
+            self._run.finish()
 
     def _hand_over(self) -> None:
         if self._row_is_open:  # the summary does not know that row yet
@@ -157,7 +170,10 @@ class _Mirror:
     def _before(self, finish: Callable[..., Any]) -> Callable[..., Any]:
         def finish_mirrored(*arguments: Any, **keywords: Any) -> Any:
             self.close()
-            return finish(*arguments, **keywords)
+            done = finish(*arguments, **keywords)
+            if not self._run.disabled:
+                wandb_resend.unmark(str(self._run.settings.sync_dir))
+            return done
 
         return finish_mirrored
 

@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aexp.errors import AexpError
 from aexp.files import read_bytes, read_object, remove, write_atomic
@@ -23,6 +23,7 @@ from aexp.runs.store import read_run
 from aexp.trackers.binding import bound, wanted
 from aexp.trackers.contract import OfflineRun, RunHandle, SyncResult
 from aexp.trackers.frame import frame_of
+from aexp.trackers.wandb_init import plain_floats
 
 if TYPE_CHECKING:
     from aexp.trackers.wandb import WandbAdapter
@@ -34,10 +35,27 @@ _LATER_ATTEMPTS = re.compile(r"[0-9a-f]{32}-(\d+)")
 _BATCH = 2000
 
 
-def mark(path: str, attempt: int | None) -> None:
-    """Note in a run's folder which attempt it is of."""
+class Mark(NamedTuple):
+    """What a folder may have lost.
+
+    Attributes
+    ----------
+    attempt : int
+        Rows of this attempt.
+    is_own : bool
+        Whether the training code has opened the run itself: its rows are kept as they were
+        given, its name and config are its own.
+    """
+
+    attempt: int
+    is_own: bool = False
+
+
+def mark(path: str, attempt: int, *, is_own: bool = False) -> None:
+    """Note in a run's folder whose rows it is to hold."""
     if os.path.isdir(path):
-        write_atomic(os.path.join(path, MARK), json.dumps({"attempt": attempt}).encode())
+        content = json.dumps(Mark(attempt, is_own)._asdict())
+        write_atomic(os.path.join(path, MARK), content.encode())
 
 
 def unmark(path: str | Path) -> None:
@@ -45,13 +63,14 @@ def unmark(path: str | Path) -> None:
     remove(os.path.join(path, MARK))
 
 
-def marked_attempt(path: str | Path) -> int | None:
-    """Return the attempt whose rows a folder may have lost, None when nothing says so."""
+def read_mark(path: str | Path) -> Mark | None:
+    """Return a folder's mark, None for one that is complete or not ours."""
     try:
-        found = (read_object(os.path.join(path, MARK)) or {}).get("attempt")
+        found = read_object(os.path.join(path, MARK)) or {}
     except AexpError:
         return None
-    return found if isinstance(found, int) else None
+    attempt = found.get("attempt")
+    return Mark(attempt, bool(found.get("is_own"))) if isinstance(attempt, int) else None
 
 
 def marked_folders(workspace: str | Path, run_id: str) -> dict[str, int]:
@@ -64,9 +83,9 @@ def marked_folders(workspace: str | Path, run_id: str) -> dict[str, int]:
         return {}
     for name in sorted(names):
         parts = _RUN_FOLDER.fullmatch(name)
-        attempt = marked_attempt(os.path.join(base, name)) if parts else None
-        if parts is not None and parts[1] == run_id and attempt is not None:
-            found[os.path.join(base, name)] = attempt
+        known = read_mark(os.path.join(base, name)) if parts else None
+        if parts is not None and parts[1] == run_id and known is not None:
+            found[os.path.join(base, name)] = known.attempt
     return found
 
 
@@ -90,19 +109,20 @@ def steps_of(rows: Iterator[Row]) -> Iterator[tuple[int, Row]]:
 
 
 def send_missing(
-    adapter: "WandbAdapter",
+    adapter: "WandbAdapter | None",
     handle: RunHandle,
     workspace: str | Path,
     *,
     through: int,
     file_of: int | None = None,
+    is_own: bool = False,
 ) -> int:
     """Log the rows and files of attempts until `through` that W&B does not have yet.
 
     Parameters
     ----------
-    adapter : WandbAdapter
-        Which has opened the run.
+    adapter : WandbAdapter or None
+        Which has opened the run; without one files are not sent.
     handle : RunHandle
         The open run.
     workspace : str or Path
@@ -111,6 +131,8 @@ def send_missing(
         The last attempt.
     file_of : int, optional
         The attempt that the metrics file is of, if its lines are to be sent as well.
+    is_own : bool, default False
+        Whether nested metrics stay nested.
 
     Returns
     -------
@@ -126,12 +148,13 @@ def send_missing(
     for step, row in steps_of(row for row in rows if numbers(row.metrics)):
         if step >= int(handle.extra["next_step"]):
             stamp = {} if row.time is None else {"_timestamp": row.time}
-            run.log({**numbers(row.metrics), **stamp}, step=step)
+            metrics = plain_floats(row.metrics) if is_own else numbers(row.metrics)
+            run.log({**metrics, **stamp}, step=step)
             after, sent = step + 1, True
     if sent:
         run.log({}, commit=True)  # what comes without a step is a row of its own
     for name, path, attempt in _assets(workspace):
-        if first <= attempt <= through and os.path.exists(path):
+        if adapter is not None and first <= attempt <= through and os.path.exists(path):
             adapter.log_artifact(handle, name, path)  # W&B keeps equal content once
     return after
 
@@ -157,14 +180,15 @@ def _assets(workspace: str | Path) -> Iterator[tuple[str, str, int]]:
             continue
 
 
-def resend(adapter: "WandbAdapter", offline_run: OfflineRun, attempt: int) -> SyncResult:
+def resend(adapter: "WandbAdapter", offline_run: OfflineRun, lost: Mark) -> SyncResult:
     """Bring what W&B misses of an attempt, and of those before it, from the series."""
     began = time.monotonic()
-    workspace = offline_run.path.parents[1]
+    workspace, path = offline_run.path.parents[1], offline_run.path
     repo, job_id = Repo.find(workspace), workspace.name
     run = read_run(repo, job_id)
     if run.status == RUNNING:
-        return SyncResult(offline_run.path, False, "the run is being executed", "try again later")
+        hint = "sync it when it has ended"
+        return SyncResult(path, False, "the run is being executed", hint)
     binding, frame = bound(run, adapter.name), frame_of(repo, run)
     settings: dict[str, Any] = wanted(run) or {}
     adapter.entity = adapter.entity or settings.get("entity")
@@ -172,23 +196,22 @@ def resend(adapter: "WandbAdapter", offline_run: OfflineRun, attempt: int) -> Sy
         project=(binding["project"] if binding else None) or settings.get("project"),
         group=(binding["group"] if binding else None) or frame.group,
         tags=frame.tags,
-        config=frame.config,
-        notes=frame.notes,
+        config={} if lost.is_own else frame.config,
+        notes=None if lost.is_own else frame.notes,
         workspace=workspace,
         run_id=offline_run.run_id,
-        name=frame.name,
-        attempt=attempt,
+        name=None if lost.is_own else frame.name,
     )
-    is_last = not run.attempts or run.attempts[-1].get("attempt") == attempt
-    file_of = attempt if is_last else None
-    send_missing(adapter, handle, workspace, through=attempt, file_of=file_of)
-    final = numbers(final_metrics(run))
+    mark(handle.extra["path"], lost.attempt, is_own=lost.is_own)
+    is_last = not run.attempts or run.attempts[-1].get("attempt") == lost.attempt
+    file_of = lost.attempt if is_last and not lost.is_own else None
+    through = lost.attempt
+    send_missing(adapter, handle, workspace, through=through, file_of=file_of, is_own=lost.is_own)
+    final = final_metrics(run)
     if is_last and final:
-        adapter.summarize(handle, final)
+        adapter.summarize(handle, final if lost.is_own else numbers(final))
     adapter.finish(handle, exit_code=0 if is_last and run.status == COMPLETE else 1)
-    for path, covered in marked_folders(workspace, offline_run.run_id).items():
-        if covered <= attempt:
-            unmark(path)
-    unmark(offline_run.path)
-    seconds = time.monotonic() - began
-    return SyncResult(offline_run.path, True, url=handle.url, seconds=seconds)
+    for folder, attempt in marked_folders(workspace, offline_run.run_id).items():
+        if attempt <= lost.attempt:
+            unmark(folder)
+    return SyncResult(path, True, url=handle.url, seconds=time.monotonic() - began)
