@@ -9,7 +9,7 @@ from aexp.kb.tracker import read_tracker
 from aexp.model import RUNNING, Run, section, short
 from aexp.paths import Repo
 from aexp.runs.document import block_of
-from aexp.runs.jobs import batch_slug, locate
+from aexp.runs.slug import batch_slug
 from aexp.runs.status import change_run
 from aexp.runs.store import read_run
 from aexp.trackers.contract import RunHandle, TrackerAdapter, TrackerBinding, call_supported
@@ -193,6 +193,7 @@ def bind_tracker(
     """
     import os
 
+    from aexp.runs.jobs import locate
     from aexp.trackers.frame import frame_of
 
     if repo_root is not None and isinstance(job, str):

@@ -3,7 +3,6 @@
 Nothing here, nor anywhere in an adapter's module, imports a tracker's SDK when it is loaded.
 """
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -241,6 +240,8 @@ def call_supported(method: Callable[..., Any], /, *args: Any, **keywords: Any) -
 
     Adapters that were written to a shorter contract work by this, and by this alone.
     """
+    import inspect
+
     try:
         parameters = inspect.signature(method).parameters.values()
     except (TypeError, ValueError):  # a callable without a signature takes what it takes

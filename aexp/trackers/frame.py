@@ -10,7 +10,7 @@ from aexp.kb.artifacts import Artifact, load_artifact
 from aexp.kb.markdown import find_section
 from aexp.model import Run, short
 from aexp.paths import Repo
-from aexp.runs.jobs import batch_slug
+from aexp.runs.slug import batch_slug
 
 _MAX_TEXT = 4000
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)

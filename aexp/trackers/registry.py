@@ -1,6 +1,5 @@
 """Find an adapter by its backend's name: ours, or one that another package registers."""
 
-import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -39,17 +38,17 @@ def adapter_class(backend: str) -> "type[TrackerAdapter]":
     TrackerInitError
         If the package that registers it cannot be imported, or registers something else.
     """
-    from importlib.metadata import EntryPoint
-
     from aexp.trackers.contract import TrackerAdapter
 
     if backend in BUILT_IN:
-        entry = EntryPoint(backend, BUILT_IN[backend], GROUP)
-    else:
-        found = _entry_points().get(backend)
-        if found is None:
-            raise unknown_backend(backend)
-        entry = found
+        from importlib import import_module
+
+        module, _, name = BUILT_IN[backend].partition(":")
+        ours: type[TrackerAdapter] = getattr(import_module(module), name)
+        return ours
+    entry = _entry_points().get(backend)
+    if entry is None:
+        raise unknown_backend(backend)
     try:
         value = entry.load()
     except Exception as error:  # another package's code
@@ -122,6 +121,8 @@ def adapter_options(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_options(backend: str, kind: "type[TrackerAdapter]", options: Mapping[str, Any]) -> None:
     """Refuse options that an adapter's class does not take."""
+    import inspect
+
     parameters = inspect.signature(kind).parameters.values()
     if any(one.kind is one.VAR_KEYWORD for one in parameters):
         return

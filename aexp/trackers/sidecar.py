@@ -68,10 +68,10 @@ class Sidecar:
                 return
             self._backend = str(settings["backend"])
             kind = adapter_class(self._backend)
+            self._process = self._start()  # it takes its time, and opens nothing yet
             binding = bind(repo, run, settings)
             if kind.environment is not TrackerAdapter.environment:
                 self.environment = self._ask_environment(run, settings, binding)
-            self._process = self._start()
         except Exception as error:
             self._complain(_words(error), getattr(error, "hint", None))
 
