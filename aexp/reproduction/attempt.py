@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from aexp.environment.record import read_environment
 from aexp.errors import AexpError, ArtifactNotFound, NotReproducible, RunNotFound
+from aexp.files import read_bytes
 from aexp.ledger.entries import load_ledger_entry, resolve_entry_id
 from aexp.ledger.projection import final_metrics, flat_numbers
 from aexp.model import RUNNING, Run, section, short
@@ -12,6 +13,10 @@ from aexp.reproduction.code import Code, bring_hint, queued_code, recorded_code,
 from aexp.runs.store import compute_job_id, read_intact_run, resolve_id
 
 RUN, LEDGER = "run", "ledger"
+SCRIPT = "command.sh"
+# Sourced, not started: the recorded command runs in the very shell that it ran in before,
+# and none of its braces is a placeholder.
+SOURCED = f'. "$AEXP_JOB_WORKSPACE/{SCRIPT}"'
 
 
 class Recorded(NamedTuple):
@@ -106,6 +111,10 @@ def _from_run(repo: Repo, run: Run, attempt: int | None) -> Recorded:
     else:
         found = queued_code(repo, run, facts, unknown)
     command = facts.get("command")
+    if command == SOURCED:  # itself a reproduction
+        command = (read_bytes(repo.run_file(run.job_id, SCRIPT)) or b"").decode(
+            errors="surrogateescape"
+        )
     if facts.get("status") == RUNNING:
         unknown.append("the attempt is still running: its metrics are not final")
     return Recorded(

@@ -12,7 +12,7 @@ from aexp.kb.experiments import find_experiment
 from aexp.ledger.entries import load_ledger_entry
 from aexp.model import QUEUED, short, utc_now
 from aexp.paths import DEFAULT_STORE, MARKER, Repo, hostname
-from aexp.reproduction.attempt import Recorded
+from aexp.reproduction.attempt import SCRIPT, SOURCED, Recorded
 from aexp.reproduction.command import experiment_file
 from aexp.reproduction.worktree import is_inside
 from aexp.runs.create import publish_run
@@ -21,10 +21,6 @@ from aexp.runs.initialize import init_run_store
 from aexp.runs.status import next_sequence
 from aexp.version import __version__
 
-SCRIPT = "command.sh"
-# Sourced, not started: the recorded command runs in the very shell that it ran in before,
-# and none of its braces is a placeholder.
-_COMMAND = f'. "$AEXP_JOB_WORKSPACE/{SCRIPT}"'
 _SPARE_STORE = ".reproduction"
 _KEPT_SETTINGS = ("timeout_s", "resources")
 
@@ -53,7 +49,7 @@ def prepare(original: Repo, path: str, recorded: Recorded, command: str) -> list
         shutil.rmtree(folder)
     if not publish_run(repo, recorded.job_id, recorded.run.sp, _document(repo, recorded)):
         raise NotReproducible(f"{folder} is in the way", "give another folder")
-    write_atomic(repo.run_file(recorded.job_id, SCRIPT), os.fsencode(command + "\n"))
+    write_atomic(repo.run_file(recorded.job_id, SCRIPT), os.fsencode(command))
     return remarks
 
 
@@ -117,7 +113,7 @@ def _find(repo: Repo, experiment: str) -> str | None:
 
 def _document(repo: Repo, recorded: Recorded) -> dict[str, Any]:
     run, now = recorded.run, utc_now()
-    queue = {"queued_at": now, "runner_command_override": _COMMAND}
+    queue = {"queued_at": now, "runner_command_override": SOURCED}
     if run.tag is not None:
         queue["tag"] = run.tag
     record: dict[str, Any] = {

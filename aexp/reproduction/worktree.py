@@ -3,6 +3,8 @@
 import contextlib
 import os
 import shutil
+import signal
+import threading
 from collections.abc import Iterator
 
 from aexp.errors import AexpError, GitError, NotReproducible, UsageError
@@ -98,6 +100,11 @@ def new_worktree(repo: Repo, path: str, code: Code) -> Iterator[list[str]]:
         What is not as it was, for people.
     """
     first = _first_missing(path)
+    with _ends_are_raised():
+        yield from _made_whole(repo, path, code, first)
+
+
+def _made_whole(repo: Repo, path: str, code: Code, first: str) -> Iterator[list[str]]:
     made: list[tuple[str, str]] = []
     try:
         remarks: list[str] = []
@@ -114,6 +121,28 @@ def new_worktree(repo: Repo, path: str, code: Code) -> Iterator[list[str]]:
             _remove(root, worktree)
         _tidy(path, first)
         raise
+
+
+@contextlib.contextmanager
+def _ends_are_raised() -> Iterator[None]:
+    """Turn a wish that this process end into an exception, so that it tidies up first."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = {
+        number: signal.signal(number, end)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is signal.SIG_DFL  # under nohup one stays ignored
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def apply_patch(path: str, patch: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,11 @@ def test_a_dirty_tree_is_reproduced_exactly(research: Any, again: Path) -> None:
     changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
     assert all(name.startswith(".git/worktrees") for name in changed), changed
     assert len(worktrees(research)) == 2
+    # A reproduction can be reproduced, from its own record.
+    second = again.with_name("second")
+    twice = research.json("reproduce", job_id, "--to", str(second), "--run", cwd=again)
+    assert twice["comparison"]["equal"] is True
+    assert (twice["command"], twice["branch"]) == (command, None)
     # Removed by hand, it can be made again at the same place; git forgets nothing else.
     subprocess.run(["rm", "-rf", str(again)], check=True)
     made = research.aexp("reproduce", job_id, "--to", str(again))
@@ -268,3 +274,20 @@ def test_refusals_leave_nothing(research: Any, tmp_path: Path) -> None:
     assert not Path(again).exists()
     assert (full / "file").read_text() == "mine"
     assert len(worktrees(research)) == 1
+
+
+def test_ended_half_way_it_tidies_up(research: Any, again: Path, wait_until: Any) -> None:
+    (research.root / ".gitattributes").write_text("slow filter=slow\n")
+    (research.root / "slow").write_text("x\n")
+    research.git("add", "-A")
+    research.git("commit", "-qm", "slow")
+    job_id = research.one()
+    research.aexp("run-queued", job_id)
+    research.git("config", "filter.slow.smudge", "sleep 2; cat")
+    asked = research.start_aexp("reproduce", job_id, "--to", str(again))
+    wait_until(lambda: (again / ".git").exists())
+    asked.terminate()
+    assert asked.wait(timeout=30) == 128 + signal.SIGTERM
+    assert not again.parent.exists()
+    assert len(worktrees(research)) == 1
+    assert not list((research.root / ".git" / "worktrees").glob("*"))
