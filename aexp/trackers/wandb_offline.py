@@ -279,5 +279,7 @@ def _because(words: str) -> tuple[str, str] | None:
         return "W&B refuses so many requests (HTTP 429)", "try again later, with --jobs 1"
     if any(word in lower for word in ("dial tcp", "no such host", "timeout", "deadline", "tls:")):
         return "W&B cannot be reached, or does not answer", "check the network and WANDB_BASE_URL"
+    if "fatal error while uploading" in lower:
+        return "W&B has not taken all of the run", "try again, and see what it said: --json"
     first = words.strip().partition("\n")[0]
     return (printable(first)[:500], "see what it said: --json") if first else None

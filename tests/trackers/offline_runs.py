@@ -38,7 +38,13 @@ class OfflineRuns:
         self.template = template
 
     def put(
-        self, job_id: str, source: str, stamp: str = FIRST, *, run_id: str = "", online: bool = False
+        self,
+        job_id: str,
+        source: str,
+        stamp: str = FIRST,
+        *,
+        run_id: str = "",
+        online: bool = False,
     ) -> Path:
         """Copy one of the template's runs into a run's folder, as if made at a moment."""
         name = source.rstrip("0123456789")
