@@ -74,7 +74,11 @@ _DOUBTING = """
 pass auth private session cert certs sas sid pin pat salt signature sig
 """
 _DOUBTFUL_WORDS = frozenset(_DOUBTING.split())
-_NO_KEYS = frozenset({"monkey", "donkey", "turkey", "hockey", "whiskey", "jockey"})
+_NO_SECRETS = """
+monkey donkey turkey hockey whiskey jockey
+bypass compass lowpass highpass bandpass multipass
+"""
+_NO_SECRET_WORDS = frozenset(_NO_SECRETS.split())
 # Words that make a token or a key one of a model's or a table's.
 _MODELLING = """
 n num number max min count counts per total budget limit length len size dim dims dimension
@@ -130,14 +134,10 @@ def secrecy(name: str) -> int:
     for word in words:
         if word.startswith(("tokeni", "keypoint", "keyword", "keyboard", "author")):
             continue
-        if word in _OF_MODELS and is_of_model:
+        if word in _NO_SECRET_WORDS or (word in _OF_MODELS and is_of_model):
             continue
         if word.endswith("token") or (word.endswith(("pass", "pwd", "auth")) and len(word) > 4):
             found = max(found, SECRET if word == words[-1] else DOUBTFUL)
-        elif (
-            word in _DOUBTFUL_WORDS
-            or "token" in word
-            or (word.endswith(("key", "keys")) and word not in _NO_KEYS)
-        ):
+        elif word in _DOUBTFUL_WORDS or "token" in word or word.endswith(("key", "keys")):
             found = max(found, DOUBTFUL)
     return found

@@ -38,7 +38,11 @@ _MIN_KNOWN = 8  # shorter values of secret variables are too likely to be part o
 
 # Texts, not compiled patterns: most runs need none of them, and `re` keeps those it has met.
 # A password in front of a host. With a colon it may hold slashes, but ":8080/" is a port.
-_USERINFO = r"(?<=://)(?:[^\s/?#@:]*:(?!\d{1,5}(?:[/?#]|$))[^\s'\"<>]*|[^\s/?#@'\"<>]*)@"
+# The lengths have bounds so that no text takes longer than in proportion to its own length.
+_USERINFO = (
+    r"(?<=://)(?:[^\s/?#@:]{0,200}:(?!\d{1,5}(?:[/?#]|$))[^\s'\"<>]{0,500}"
+    r"|[^\s/?#@'\"<>]{0,500})@"
+)
 _VALUE = r"""(?P<value>(?:bearer|basic|token)[ ]\S+|"[^"]*"|'[^']*'|[^\s"'&;,)}\]]+)"""
 _PAIR = (
     r"""(?ix)(?P<name>(?<![\w.-])-{0,2}[A-Za-z_][\w.-]{0,80})
@@ -47,9 +51,9 @@ _PAIR = (
 )
 _OPTION = r"(?ix)(?P<name>(?<!\S)--?[A-Za-z][\w.-]{0,80})(?P<between>\s{1,3}(?!-))" + _VALUE
 _REFERENCE = r"\$\{?[A-Za-z_]\w*\}?|\$\([^)]*|\{[a-z_]\w*|<[^>]{0,30}>?|\*+"
-_SCHEME = r"(?i)\b(bearer|basic)( +)(?=\S*\d)[A-Za-z0-9._~+/=-]{8,}"
-_USER_OPTION = r"(?<!\S)(-u|--user|--proxy-user)([ =])([^\s:/]+):(\S+)"
-_LOGIN = r"\b(wandb login(?: --?[\w-]+)* )(?!-)\S{8,}"
+_SCHEME = r"(?i)\b(bearer|basic)( +)(?=\S{0,500}\d)[A-Za-z0-9._~+/=-]{8,}"
+_USER_OPTION = r"(?<!\S)(-u|--user|--proxy-user)([ =])([^\s:/]{1,200}):(\S+)"
+_LOGIN = r"\b(wandb login(?: --?[\w-]+){0,5} )(?!-)\S{8,}"
 # One of these words is in every text that the patterns above change.
 _HINT = (
     r"(?i)key|token|secret|pass|pwd|cred|cookie|auth|private|session|dsn|jwt|cert|sas|bearer"
@@ -184,14 +188,21 @@ def _substitute_pairs(source: str, text: str) -> str:
     while (found := pattern.search(text, at)) is not None:
         tier = secrecy(found["name"].lstrip("-"))
         bare = found["value"].strip("\"'\\")
-        prose = tier == DOUBTFUL and found["between"].endswith(": ") and bare.isalpha()
-        if tier and not prose and bare != REDACTED and _hides(tier, bare):
+        if tier == DOUBTFUL and _is_innocent(found, bare):
+            tier = HARMLESS
+        if tier and bare != REDACTED and _hides(tier, bare):
             quote = found["value"][0] if found["value"][0] in "\"'" else ""
             parts += [text[kept : found.start("value")], quote, REDACTED, quote]
             at = kept = found.end("value")
         else:
             at = found.end("name")
     return "".join([*parts, text[kept:]]) if parts else text
+
+
+def _is_innocent(pair: re.Match[str], value: str) -> bool:
+    """Whether a pair is prose ("the key: patience.") or part of a path ("key=3/part.csv")."""
+    is_word = pair["between"].endswith(": ") and value.rstrip(".!?").isalpha()
+    return is_word or pair.string[max(0, pair.start() - 1) : pair.start()] == "/"
 
 
 def _is_random(word: str) -> bool:
