@@ -21,8 +21,7 @@ from aexp.errors import TrackerInitError
 from aexp.model import JOB_ID, printable
 from aexp.trackers import wandb_login
 from aexp.trackers.contract import OfflineRun, SyncResult
-from aexp.trackers.wandb import UNFINISHED
-from aexp.trackers.wandb_resend import read_mark
+from aexp.trackers.wandb_resend import MARK
 
 BACKEND = "wandb"
 FOLDER = "wandb"
@@ -50,7 +49,7 @@ def find(workspace: str | Path) -> list[OfflineRun]:
 
     A folder of an online run is one of them when not all of it has reached the service: the
     mark that the adapter takes away at the end is there, or the SDK's log does not tell that
-    it came to its end.
+    it came to its end. One without the mark and without a record has nothing to be sent.
     """
     base = os.path.join(workspace, FOLDER)
     try:
@@ -63,19 +62,21 @@ def find(workspace: str | Path) -> list[OfflineRun]:
     for name in names:
         parts = _RUN_FOLDER.fullmatch(name)
         path = os.path.join(base, name)
-        if parts is None or not (_has_records(path) or read_mark(path)):
-            continue
-        if not parts[1] and not is_unfinished(path):
+        if parts is None or not _is_due(path, is_offline=bool(parts[1])):
             continue
         job_id = job if JOB_ID.fullmatch(job) else None
         found.append(OfflineRun(Path(path), BACKEND, parts[3], job_id, parts[2]))
     return sorted(found, key=lambda run: (run.created_at, run.path.name))
 
 
-def is_unfinished(path: str) -> bool:
-    """Return whether an online run's folder holds what the service may not have."""
-    if os.path.exists(os.path.join(path, UNFINISHED)):
+def _is_due(path: str, *, is_offline: bool) -> bool:
+    if os.path.exists(os.path.join(path, MARK)):
         return True
+    return _has_records(path) and (is_offline or _is_broken_off(path))
+
+
+def _is_broken_off(path: str) -> bool:
+    """Whether an online run's log tells of an upload that failed, or of no end."""
     try:
         with open(os.path.join(path, "logs", "debug-internal.log"), "rb") as file:
             log = file.read(_LOG_BYTES)
