@@ -106,18 +106,7 @@ def scrub(value: Any, *, name: str = "") -> Any:
 
 def scrub_arguments(arguments: Sequence[str]) -> list[str]:
     """Return a command's arguments without the values of ``--token X`` and the like."""
-    secrets = _known_secrets()
-    clean: list[str] = []
-    tier = HARMLESS
-    for argument in arguments:
-        text = str(argument)
-        hidden = tier and not text.startswith("-") and _hides(tier, text)
-        clean.append(REDACTED if hidden else _scrub_text(text, secrets))
-        is_option = text.startswith("-") and "=" not in text and " " not in text
-        tier = secrecy(text.lstrip("-")) if is_option else HARMLESS
-        if is_option and text in ("-u", "--user", "--proxy-user"):
-            tier = DOUBTFUL
-    return clean
+    return _scrub_items([str(argument) for argument in arguments], HARMLESS, _known_secrets(), 0)
 
 
 def strip_url(url: str) -> str:
@@ -142,10 +131,25 @@ def _scrub_any(value: Any, tier: int, secrets: Sequence[str], depth: int) -> Any
             for key, item in value.items()
         }
     if isinstance(value, (list, tuple)):
-        return [_scrub_any(item, tier, secrets, depth + 1) for item in value]
+        return _scrub_items(value, tier, secrets, depth + 1)
     if isinstance(value, (set, frozenset)):
-        return [_scrub_any(item, tier, secrets, depth + 1) for item in sorted(value, key=str)]
+        return _scrub_items(sorted(value, key=str), tier, secrets, depth + 1)
     return value
+
+
+def _scrub_items(items: Sequence[Any], tier: int, secrets: Sequence[str], depth: int) -> list[Any]:
+    """Scrub a list, which may be that of a command's arguments: an option names what follows."""
+    clean = []
+    of_option = HARMLESS
+    for item in items:
+        is_option = isinstance(item, str) and item.startswith("-") and item.count(" ") == 0
+        clean.append(_scrub_any(item, tier if is_option else max(tier, of_option), secrets, depth))
+        of_option = HARMLESS
+        if is_option and item in ("-u", "--user", "--proxy-user"):
+            of_option = DOUBTFUL
+        elif is_option and "=" not in item:
+            of_option = secrecy(item.lstrip("-"))
+    return clean
 
 
 def _hides(tier: int, text: str) -> bool:
