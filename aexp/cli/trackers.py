@@ -20,7 +20,12 @@ VERBS = {
 
 @click.group("trackers", cls=LazyGroup, verbs=VERBS)
 def trackers() -> None:
-    """Trackers: which there are, and whether an adapter keeps the contract."""
+    """Trackers: which there are, and whether an adapter keeps the contract.
+
+    \b
+    Example:
+      aexp trackers list
+    """
 
 
 @click.command("bind-tracker")

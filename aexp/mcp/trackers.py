@@ -5,17 +5,27 @@ from typing import Annotated
 
 from pydantic import Field
 
-from aexp.mcp.arguments import DryRun, RunIds
-from aexp.mcp.results import Number, Result, Text, Value
+from aexp.mcp.arguments import DryRun, RunId, RunIds
+from aexp.mcp.results import Number, Object, Result, Text, Value
 from aexp.mcp.tool import Effect, Needs, Toolbox
+from aexp.model import section
 from aexp.paths import Repo
-from aexp.runs.store import resolve_id
+from aexp.runs.store import read_run, resolve_id
+from aexp.trackers.binding import bind_by_hand, binding_for, check_settings
 from aexp.trackers.offline import sync_offline_runs
 
 tools = Toolbox()
 
 _SHOWN = 500
 _MAX_TEXT = 2000
+
+
+class Bound(Result):
+    """What a run is bound to now."""
+
+    job_id: str
+    tracker: Object | None
+    dry_run: bool
 
 
 class SyncRow(Value):
@@ -43,6 +53,34 @@ class Synced(Result):
     ok: bool
     counts: dict[str, int]
     results: list[SyncRow]
+
+
+@tools.add(Effect.CHANGES, idempotent=True, needs=Needs.STORE)
+def bind_tracker(
+    repo: Repo,
+    job_id: RunId,
+    backend: Annotated[
+        str, Field(description="wandb, mlflow, noop; none unbinds.", max_length=63)
+    ] = "noop",
+    project: Annotated[
+        str | None, Field(description="The tracker's project.", max_length=500)
+    ] = None,
+    offline: Annotated[
+        bool | None, Field(description="Track without a network, sync later.")
+    ] = None,
+    dry_run: DryRun = False,
+) -> Bound:
+    """Bind a run that has not begun to a tracker; its id there is fixed from now on.
+
+    No tracker is contacted: the tracker's run is opened when the run executes.
+    """
+    full_id = resolve_id(repo, job_id)
+    settings = check_settings({"backend": backend, "project": project, "offline": offline})
+    if dry_run:
+        binding = None if settings is None else dict(binding_for(read_run(repo, full_id), settings))
+    else:
+        binding = section(bind_by_hand(repo, full_id, settings).doc, "tracker") or None
+    return Bound(job_id=full_id, tracker=binding, dry_run=dry_run)
 
 
 @tools.add(Effect.CHANGES, idempotent=True, needs=Needs.STORE, uses_network=True)

@@ -36,6 +36,7 @@ CASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("close-thread",): ("T001", "--conclusion", "x"),
     ("finding", "cite"): ("F001", "--job", "ENDED"),
     ("runs-export-index",): (),
+    ("bind-tracker",): ("QUEUED", "--backend", "wandb", "--project", "p"),
     ("link",): ("ENDED", "--experiment", "E002"),
     # `aexp run --dry-run` hands over to Snakemake, which keeps its own folder: tests/workflow.
     # `aexp finding check --write --dry-run` needs claims that hold: tests/claims.

@@ -1,14 +1,11 @@
 """A tracker that fails never fails the run, and never holds it up beyond its time."""
 
 import json
-import os
-import signal
 import time
 from pathlib import Path
 
-import pytest
-
 import misbehaving
+import pytest
 
 SCRIPT = """
 printf '%s\\n' '{"loss": 0.5, "step": 1}' '{"loss": 0.25, "step": 2}' > $AEXP_METRICS_PATH
