@@ -303,7 +303,8 @@ class _Work:
             synced.keep_log(chain.found.workspace, f"{run.path}\n{text}\n")
             return
         result.stdout = text
-        result.url = strip_url(done.url) if done.url else None
+        page, mark, place = (done.url or "").partition("#")  # MLflow's pages are fragments
+        result.url = strip_url(page) + mark + scrub_value(place) or None
         result.state = SYNCED
         if not chain.is_running:
             synced.mark(chain.found.workspace, run, result.url)
