@@ -6,9 +6,10 @@ import shlex
 import sys
 import threading
 import time
-import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from aexp.errors import AexpError, CorruptFileWarning
+from aexp.errors import AexpError
 from aexp.files import remove
 from aexp.handle.place import Place
 from aexp.model import COMPLETE, FAILED, Run
@@ -20,6 +21,9 @@ from aexp.runs.outcome import Outcome
 from aexp.runs.results import AttemptNumbers
 from aexp.runs.status import requeue
 from aexp.runs.store import read_run
+
+if TYPE_CHECKING:
+    from aexp.trackers.sidecar import Sidecar
 
 
 class Block:
@@ -44,6 +48,7 @@ class Block:
         self._attempt = 0
         self._began = 0.0
         self._variables: dict[str, str | None] = {}
+        self._sidecar: Sidecar | None = None
         self._lifecycle = executing(repo, job_id, end=self._outcome, on_beat=self._look)
 
     def begin(self) -> Place:
@@ -73,6 +78,8 @@ class Block:
         self._numbers = AttemptNumbers(self._repo, self._job_id, self._attempt)
         self._record_environment(run)
         self._set_variables(claim)
+        if run.record.get("tracker") is not None:
+            self._start_tracker(run)
         return Place(self._repo, self._job_id, self._attempt, claim)
 
     def end(self, error: BaseException | None) -> None:
@@ -82,10 +89,15 @@ class Block:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-        if error is None:
-            self._lifecycle.__exit__(None, None, None)
-        else:
-            self._lifecycle.__exit__(type(error), error, error.__traceback__)
+        try:
+            if error is None:
+                self._lifecycle.__exit__(None, None, None)
+            else:
+                self._lifecycle.__exit__(type(error), error, error.__traceback__)
+            self._finish_tracker()
+        finally:
+            if self._sidecar is not None:
+                self._sidecar.close()
 
     def _look(self) -> None:
         with self._reading:
@@ -98,7 +110,7 @@ class Block:
         with self._reading:
             metrics, problems = self._numbers.finish()
         for problem in problems:
-            warnings.warn(problem, CorruptFileWarning, stacklevel=2)
+            _say(problem)
         usage = {"wallclock_s": time.monotonic() - self._began}
         outcome = end_of_block(error)
         said = read_declared(self._repo, self._job_id, self._attempt)
@@ -128,6 +140,18 @@ class Block:
                 with edit_document(self._repo, self._job_id) as fresh:
                     fresh.attempts[-1]["environment"] = kept
 
+    def _start_tracker(self, run: Run) -> None:
+        from aexp.trackers.sidecar import Sidecar
+
+        self._sidecar = Sidecar(self._repo, run, self._attempt, _say)
+        self._change_variables(self._sidecar.environment)
+
+    def _finish_tracker(self) -> None:
+        if self._sidecar is not None:
+            run = read_run(self._repo, self._job_id)
+            code = 0 if run.status == COMPLETE else 1
+            self._sidecar.finish(run, code, lambda: False)
+
     def _set_variables(self, claim: str) -> None:
         """Let child processes find the run as they do in a queued one."""
         wanted = {
@@ -138,5 +162,13 @@ class Block:
             "AEXP_ATTEMPT": str(self._attempt),
             MARKER_VARIABLE: claim,
         }
-        self._variables = {name: os.environ.get(name) for name in wanted}
+        self._change_variables(wanted)
+
+    def _change_variables(self, wanted: Mapping[str, str]) -> None:
+        for name in wanted:
+            self._variables.setdefault(name, os.environ.get(name))
         os.environ.update(wanted)
+
+
+def _say(text: str) -> None:
+    print(f"aexp: {text}", file=sys.stderr, flush=True)

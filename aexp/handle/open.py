@@ -53,7 +53,8 @@ def start(
     Parameters
     ----------
     experiment : str, optional
-        The experiment, for instance ``E001``; needed outside a queued run.
+        The experiment, for instance ``E001``; needed outside a queued run. Its ``tracker:``
+        applies.
     sp : mapping, optional
         The configuration; the experiment's ``conditions:`` and ``parameters:`` apply.
     hypothesis, sub_hypothesis : str, optional
@@ -80,12 +81,18 @@ def start(
 
     repo = Repo.installed(repo_root)
     found = load_experiment(repo, experiment)
+    tracker = found.tracker
+    if tracker is not None:
+        from aexp.trackers.binding import check_settings
+
+        tracker = check_settings(tracker)
     job_id, _ = create_plain_run(
         repo,
         experiment,
         Resolver(found).state_point(sp or {}),
         hypothesis_id=hypothesis or found.hypothesis_id,
         sub_hypothesis_id=sub_hypothesis,
+        init_doc={"aexp_run": {"tracker": tracker}} if tracker else None,
         include_commit=include_commit,
     )
     return ActiveRun(Place(repo, job_id), again=again)

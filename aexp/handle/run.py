@@ -172,14 +172,14 @@ class ActiveRun:
         self._declare(FAILED, reason, message, sys.exc_info()[1])
 
     def upload_environment(self, environment: Mapping[str, Any]) -> dict[str, str]:
-        """Add your own facts to the record of what this attempt ran in.
+        """Add your own facts to the record of what this attempt, or the last one, ran in.
 
         Mappings of several calls are merged. Secrets are left out, by their names and looks.
         """
         from aexp.environment.record import merge_user_environment
 
-        self._place.look()
-        return merge_user_environment(self.repo, self.id, self.attempt, environment)
+        self._look_if_executed()
+        return merge_user_environment(self.repo, self.id, self.attempt or None, environment)
 
     def upload_asset(
         self,

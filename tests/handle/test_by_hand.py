@@ -227,6 +227,25 @@ def test_start_needs_what_queue_add_needs(training: Any, tmp_path: Path) -> None
     assert not list((training.research.root / ".runs").glob("workspace/*"))
 
 
+def test_a_run_by_hand_is_tracked_as_its_experiment_says(training: Any, research: Any) -> None:
+    code = """
+        with aexp.start("E001", sp={"seed": 1}) as run:
+            run.log({"loss": 0.5}, step=3)
+            run.summary["best"] = 0.25
+        """
+    training.write(code)
+    research.experiment("true", "tracker: {backend: noop, project: p}\n")
+    assert research.start(sys.executable, str(training.path)).wait(60) == 0
+    job_id = training.only_run()
+    (log,) = research.workspace(job_id).glob("tracker_log/*/events.jsonl")
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [event["event"] for event in events] == ["init_run", "log", "log", "finish"]
+    assert events[1]["metrics"] == {"loss": 0.5}
+    assert events[2]["metrics"] == {"loss": 0.5, "best": 0.25} == research.entry(job_id)["metrics"]
+    assert events[3]["exit_code"] == 0
+    assert research.entry(job_id)["tracker"]["backend"] == "noop"
+
+
 @pytest.mark.parametrize("store", ["data/deep/runs"])
 def test_a_store_deep_in_the_repository_is_found_from_anywhere(
     training: Any, research: Any, store: str
