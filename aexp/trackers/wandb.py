@@ -144,7 +144,7 @@ class WandbAdapter(TrackerAdapter):
 
     def _take_over(self, handle: RunHandle, workspace: str | Path, attempt: int) -> None:
         """Send what earlier attempts have left; from here on this one's folder is to be watched."""
-        left = wandb_resend.marked_folders(workspace, handle.id)
+        left = wandb_resend.left_behind(workspace, handle.id)
         if left and not handle.extra["offline"]:
             handle.extra["next_step"] = wandb_resend.send_missing(
                 self, handle, workspace, through=attempt - 1
@@ -152,7 +152,7 @@ class WandbAdapter(TrackerAdapter):
         wandb_resend.mark(handle.extra["path"], attempt)
         if not handle.extra["offline"]:
             for path in left:
-                wandb_resend.unmark(path)
+                wandb_resend.arrived(workspace, path, handle.id, handle.url)
 
     def log(
         self,

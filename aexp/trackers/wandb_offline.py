@@ -125,6 +125,14 @@ def sync(offline_run: OfflineRun, *, timeout_s: float) -> SyncResult:
     if trouble is not None:
         advice = (trouble.hint or "").partition("; the run is kept")[0]
         return SyncResult(path, False, trouble.message, advice, seconds=time.monotonic() - began)
+    if _is_overtaken(offline_run):
+        advice = f"send it as a run of its own: wandb sync --id NEW-ID {path}"
+        return SyncResult(
+            path,
+            False,
+            "a later attempt is at W&B already, which would number these rows anew behind it",
+            advice,
+        )
     with tempfile.TemporaryDirectory(prefix="aexp-sync-") as folder:
         said = _call(str(path), folder, timeout_s)
     reason, hint = verdict(said, timeout_s)
@@ -138,6 +146,17 @@ def sync(offline_run: OfflineRun, *, timeout_s: float) -> SyncResult:
         time.monotonic() - began,
         said.returncode,
     )
+
+
+def _is_overtaken(run: OfflineRun) -> bool:
+    """Whether a later attempt of an offline run has gone online before this one was synced."""
+    if not run.path.name.startswith("offline-") or any(run.path.glob("*.syncstate")):
+        return False
+    for other in run.path.parent.iterdir():
+        parts = _RUN_FOLDER.fullmatch(other.name)
+        if parts and not parts[1] and parts[3] == run.run_id and parts[2] > run.created_at:
+            return True
+    return False
 
 
 def _call(path: str, folder: str, timeout_s: float) -> Said:

@@ -82,7 +82,7 @@ def _tie(active: Mirrored, wandb_run: Any) -> None:
     if section(run.doc, "tracker").get("backend") in (None, _BACKEND):
         record_handle(repo, job_id, handle_of(wandb_run))
     # else the run is bound to another tracker, and gets the rows there as well
-    left = wandb_resend.marked_folders(active.workspace, str(wandb_run.id))
+    left = wandb_resend.left_behind(active.workspace, str(wandb_run.id))
     path = str(wandb_run.settings.sync_dir)
     wandb_resend.mark(path, active.attempt, is_own=True)
     if left and not wandb_run.offline:
@@ -91,7 +91,7 @@ def _tie(active: Mirrored, wandb_run: Any) -> None:
         before = active.attempt - 1
         wandb_resend.send_missing(None, handle, active.workspace, through=before, is_own=True)
         for earlier in left:
-            wandb_resend.unmark(earlier)
+            wandb_resend.arrived(active.workspace, earlier, str(wandb_run.id), handle.url)
 
 
 def handle_of(wandb_run: Any) -> RunHandle:

@@ -8,18 +8,21 @@ Our series has every row, and the service says at which step it is to go on.
 import json
 import os
 import re
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aexp.errors import AexpError
-from aexp.files import read_bytes, read_object, remove, write_atomic
+from aexp.files import read_bytes, read_object, write_atomic
 from aexp.ledger.projection import final_metrics
 from aexp.model import COMPLETE, RUNNING
 from aexp.paths import ASSETS, METRICS, SERIES, Repo
 from aexp.runs.series import Row, SeriesReader, numbers
 from aexp.runs.store import read_run
+from aexp.trackers import synced
 from aexp.trackers.binding import bound, wanted
 from aexp.trackers.contract import OfflineRun, RunHandle, SyncResult
 from aexp.trackers.frame import frame_of
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 # In the folder of a run of ours until all that it was given is complete there, or at W&B.
 MARK = ".aexp-unfinished"
+_COMPLETE = ".aexp-complete"  # what the mark becomes
 _RUN_FOLDER = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(.+)")
 _LATER_ATTEMPTS = re.compile(r"[0-9a-f]{32}-(\d+)")
 _BATCH = 2000
@@ -59,8 +63,9 @@ def mark(path: str, attempt: int, *, is_own: bool = False) -> None:
 
 
 def unmark(path: str | Path) -> None:
-    """Note that a folder's run is complete."""
-    remove(os.path.join(path, MARK))
+    """Note that a folder's run is complete, and that our series has its rows, too."""
+    with suppress(OSError):
+        os.replace(os.path.join(path, MARK), os.path.join(path, _COMPLETE))
 
 
 def read_mark(path: str | Path) -> Mark | None:
@@ -87,6 +92,36 @@ def marked_folders(workspace: str | Path, run_id: str) -> dict[str, int]:
         if parts is not None and parts[1] == run_id and known is not None:
             found[os.path.join(base, name)] = known.attempt
     return found
+
+
+def left_behind(workspace: str | Path, run_id: str) -> list[str]:
+    """Return the folders of a W&B run that hold what the service may not have.
+
+    Those that are marked, and complete offline ones that were never synced: once a later
+    attempt is there, ``wandb sync`` would number their rows anew, behind its own. Our series
+    has the rows of all of them.
+    """
+    known = synced.marks(str(workspace))
+    base = os.path.join(workspace, "wandb")
+    try:
+        names = os.listdir(base)
+    except OSError:
+        return []
+    found = set(marked_folders(workspace, run_id))
+    for name in names:
+        parts = _RUN_FOLDER.fullmatch(name)
+        is_offline = parts is not None and parts[1] == run_id and name.startswith("offline-")
+        path = os.path.join(base, name)
+        is_ours = is_offline and os.path.exists(os.path.join(path, _COMPLETE))
+        if is_ours and f"wandb/{name}" not in known:
+            found.add(path)
+    return sorted(found)
+
+
+def arrived(workspace: str | Path, path: str | Path, run_id: str, url: str | None) -> None:
+    """Note that W&B has all of a folder: nothing of it is sent again."""
+    synced.mark(str(workspace), OfflineRun(Path(path), "wandb", run_id), url)
+    unmark(path)
 
 
 def steps_of(rows: Iterator[Row]) -> Iterator[tuple[int, Row]]:
@@ -192,26 +227,26 @@ def resend(adapter: "WandbAdapter", offline_run: OfflineRun, lost: Mark) -> Sync
     binding, frame = bound(run, adapter.name), frame_of(repo, run)
     settings: dict[str, Any] = wanted(run) or {}
     adapter.entity = adapter.entity or settings.get("entity")
-    handle = adapter.init_run(
-        project=(binding["project"] if binding else None) or settings.get("project"),
-        group=(binding["group"] if binding else None) or frame.group,
-        tags=frame.tags,
-        config={} if lost.is_own else frame.config,
-        notes=None if lost.is_own else frame.notes,
-        workspace=workspace,
-        run_id=offline_run.run_id,
-        name=None if lost.is_own else frame.name,
-    )
-    mark(handle.extra["path"], lost.attempt, is_own=lost.is_own)
     is_last = not run.attempts or run.attempts[-1].get("attempt") == lost.attempt
     file_of = lost.attempt if is_last and not lost.is_own else None
-    through = lost.attempt
-    send_missing(adapter, handle, workspace, through=through, file_of=file_of, is_own=lost.is_own)
-    final = final_metrics(run)
-    if is_last and final:
-        adapter.summarize(handle, final if lost.is_own else numbers(final))
-    adapter.finish(handle, exit_code=0 if is_last and run.status == COMPLETE else 1)
-    for folder, attempt in marked_folders(workspace, offline_run.run_id).items():
+    through, is_own = lost.attempt, lost.is_own
+    with tempfile.TemporaryDirectory(prefix="aexp-wandb-") as folder:
+        handle = adapter.init_run(
+            project=(binding["project"] if binding else None) or settings.get("project"),
+            group=(binding["group"] if binding else None) or frame.group,
+            tags=frame.tags,
+            config={} if is_own else frame.config,
+            notes=None if is_own else frame.notes,
+            workspace=folder,  # nothing of this is a trace of the run
+            run_id=offline_run.run_id,
+            name=None if is_own else frame.name,
+        )
+        send_missing(adapter, handle, workspace, through=through, file_of=file_of, is_own=is_own)
+        final = final_metrics(run)
+        if is_last and final:
+            adapter.summarize(handle, final if is_own else numbers(final))
+        adapter.finish(handle, exit_code=0 if is_last and run.status == COMPLETE else 1)
+    for marked, attempt in marked_folders(workspace, offline_run.run_id).items():
         if attempt <= lost.attempt:
-            unmark(folder)
+            arrived(workspace, marked, offline_run.run_id, handle.url)
     return SyncResult(path, True, url=handle.url, seconds=time.monotonic() - began)
