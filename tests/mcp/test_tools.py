@@ -48,6 +48,7 @@ CHANGES = {
     "close_thread",
     "set_status",
     "sync_offline",
+    "bind_tracker",
 }
 NETWORK = {"sync_offline"}
 # What executes runs, commands, or what others have written.
