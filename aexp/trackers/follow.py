@@ -12,6 +12,7 @@ import sys
 import threading
 from typing import Any, NoReturn
 
+from aexp.environment.scrub import scrub_value
 from aexp.errors import AexpError, TrackerInitError
 from aexp.files import pretty_json, write_atomic
 from aexp.ledger.projection import final_metrics
@@ -308,7 +309,7 @@ def _asset(line: bytes) -> tuple[str, str | None, int]:
 
 def _words(error: Exception) -> str:
     message = error.message if isinstance(error, AexpError) else f"{type(error).__name__}: {error}"
-    return printable(message)[:500]
+    return printable(scrub_value(message))[:500]  # an SDK may quote an address with its key
 
 
 def main(arguments: list[str]) -> int:

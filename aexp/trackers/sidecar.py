@@ -220,8 +220,10 @@ class Sidecar:
         )
 
     def _complain(self, text: str, hint: object = None) -> None:
+        from aexp.environment.scrub import scrub_value
+
         more = f"; {printable(hint)}" if hint else ""
-        self._say(f"tracker {printable(self._backend)}: {printable(text)}{more}")
+        self._say(f"tracker {printable(self._backend)}: {printable(scrub_value(text))}{more}")
 
 
 def _words(error: Exception) -> str:
