@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -148,18 +148,16 @@ def sync_offline_runs(
     for one in find(store, job_ids=job_ids, backend=backend):
         chains += _chains(store, one, states, again=again)
     results = [result for chain in chains for result in chain.results]
-    due = [result for chain in chains for result in chain.results if result.state == WOULD_SYNC]
-    live = [chain for chain in chains if chain.is_running]
     if not running:
-        for chain in live:
+        for chain in chains:
             chain.leave_alone()
-        due = [result for result in due if result.state == WOULD_SYNC]
+    due = [chain for chain in chains if chain.is_due]
     if dry_run or not due:
         return results
     if on_start is not None:
-        on_start(len(due))
+        on_start(sum(len(chain.due()) for chain in due))
     work = _Work(store, again=again, timeout_s=timeout_s, on_result=on_result)
-    work.do([chain for chain in chains if chain.due()], jobs)
+    work.do(due, jobs)
     return results
 
 
@@ -169,28 +167,28 @@ class _Chain:
 
     found: Found
     runs: list[OfflineRun]
-    is_running: bool
+    is_running: bool = False
     results: list[OfflineSync] = field(default_factory=list)
 
-    def due(self) -> Iterator[tuple[OfflineRun, OfflineSync]]:
-        pairs = zip(self.runs, self.results, strict=True)
-        return (pair for pair in pairs if pair[1].state == WOULD_SYNC) if self._any() else iter(())
-
-    def _any(self) -> bool:
+    @property
+    def is_due(self) -> bool:
         return any(result.state == WOULD_SYNC for result in self.results)
 
+    def due(self) -> list[tuple[OfflineRun, OfflineSync]]:
+        pairs = zip(self.runs, self.results, strict=True)
+        return [pair for pair in pairs if pair[1].state == WOULD_SYNC]
+
     def leave_alone(self) -> None:
-        for result in self.results:
-            if result.state == WOULD_SYNC:
+        for _, result in self.due():
+            if self.is_running:
                 result.state = IS_RUNNING
 
 
 def _chains(store: Store, found: Found, states: JobStates, *, again: bool) -> list[_Chain]:
     known = synced.marks(found.workspace)
-    is_live = is_running(store, found.run, states)
     chains: dict[tuple[str, str], _Chain] = {}
     for run in found.offline:
-        chain = chains.setdefault((run.backend, run.run_id), _Chain(found, [], is_live))
+        chain = chains.setdefault((run.backend, run.run_id), _Chain(found, []))
         entry = known.get(synced.key(found.workspace, run))
         is_done = isinstance(entry, dict) and not again
         url = entry.get("url") if isinstance(entry, dict) else None
@@ -205,6 +203,10 @@ def _chains(store: Store, found: Found, states: JobStates, *, again: bool) -> li
                 url=url if isinstance(url, str) else None,
             )
         )
+    due = [chain for chain in chains.values() if chain.is_due]
+    if due and is_running(store, found.run, states):
+        for chain in due:
+            chain.is_running = True
     return list(chains.values())
 
 
@@ -260,7 +262,7 @@ class _Work:
 
     def _chain(self, chain: _Chain) -> None:
         is_blocked = False
-        for run, result in list(chain.due()):
+        for run, result in chain.due():
             if not is_blocked:
                 self._sync(chain, run, result)
                 is_blocked = not result.ok

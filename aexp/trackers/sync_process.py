@@ -25,7 +25,8 @@ from aexp.processes import end_processes, group_members, marked_processes, signa
 from aexp.trackers.contract import OfflineRun, SyncResult, TrackerAdapter, call_supported
 
 _MARK = "AEXP_SYNC"
-_GRACE_S = 15.0  # for an adapter that keeps the time itself, to end and to say why
+# For an adapter that keeps the time itself, to end and to say why.
+_LEAST_GRACE_S, _MOST_GRACE_S = 2.0, 15.0
 _ANSWER = "answer.json"
 
 
@@ -43,6 +44,7 @@ class Processes:
         """Sync one offline run in a child process and return how it went."""
         began = time.monotonic()
         nonce = os.urandom(8).hex()
+        grace = min(max(timeout_s, _LEAST_GRACE_S), _MOST_GRACE_S)
         with tempfile.TemporaryDirectory(prefix="aexp-sync-") as folder:
             answer_path = os.path.join(folder, _ANSWER)
             request = {
@@ -54,7 +56,7 @@ class Processes:
             with tempfile.TemporaryFile() as output:
                 child = self._start(nonce, output, root)
                 try:
-                    is_late = _ask(child, request, timeout_s + _GRACE_S)
+                    is_late = _ask(child, request, timeout_s + grace)
                 finally:
                     self._end(nonce, child)
                 output.seek(0)
