@@ -16,7 +16,7 @@ from aexp.environment.scrub import scrub_value
 from aexp.errors import AexpError, TrackerInitError
 from aexp.files import pretty_json, write_atomic
 from aexp.ledger.projection import final_metrics
-from aexp.model import COMPLETE, Run, printable
+from aexp.model import COMPLETE, RUNNING, Run, printable
 from aexp.paths import ASSETS, METRICS, SERIES, Repo
 from aexp.runs.series import Row, SeriesReader, numbers, parse_lines
 from aexp.runs.store import read_run
@@ -25,7 +25,7 @@ from aexp.trackers.contract import RunHandle, TrackerAdapter, call_supported
 from aexp.trackers.cursor import Cursor
 from aexp.trackers.files import STATE, init_bound_s, read_owner, tracker_file
 from aexp.trackers.frame import frame_of
-from aexp.trackers.pipe import Ending, Pipe
+from aexp.trackers.pipe import DEAD_S, Ending, Pipe
 from aexp.trackers.registry import adapter_for
 
 POLL_S = 0.5
@@ -138,6 +138,8 @@ class Follower:
     def end(self, ending: Ending | None) -> None:
         """Bring the tracker's run to its end: final numbers, then how it ended."""
         run = read_run(self.repo, self.job_id)
+        if ending is None:
+            ending = _recorded_ending(run, self.attempt)
         if ending is not None:
             self.send_rows(last=True)
             # An attempt that is to be repeated and has logged nothing leaves no trace.
@@ -274,6 +276,15 @@ def report(
         "hint": hint,
     }
     write_atomic(tracker_file(repo, job_id, STATE), pretty_json(state))
+
+
+def _recorded_ending(run: Run, attempt: int) -> Ending | None:
+    """Return how an attempt ended whose wrapper was killed after it had written that down."""
+    last = run.attempts[-1] if run.attempts else {}
+    if last.get("attempt") != attempt or last.get("status") == RUNNING:
+        return None
+    code = last.get("returncode")
+    return Ending(run.status, code if isinstance(code, int) else None, DEAD_S)
 
 
 def _final(run: Run, attempt: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-_DEAD_S = 30.0  # how long the tracker may still take when nobody waits for it
+DEAD_S = 30.0  # how long the tracker may still take when nobody waits for it
 
 
 class Ending(NamedTuple):
@@ -54,7 +54,7 @@ class Pipe:
             if data and b"\n" not in self._text:
                 return False, None
         ending = self._ending()
-        self.end_by(_DEAD_S if ending is None else ending.seconds)
+        self.end_by(DEAD_S if ending is None else ending.seconds)
         return True, ending
 
     def _ending(self) -> Ending | None:
