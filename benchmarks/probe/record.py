@@ -7,7 +7,6 @@ moment at which the wrapper has loaded everything else.
 import os
 import sys
 import time
-
 from importlib import import_module
 
 from aexp.paths import Repo
