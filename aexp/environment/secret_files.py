@@ -14,6 +14,7 @@ _SECRET = r"""(?xis)
 | .*private[-_]?key.* | .*access[-_]?token.*
 """
 
+
 def is_secret_file(name: str) -> bool:
     """Return whether a file, or a folder that it lies in, is named like a secret.
 
