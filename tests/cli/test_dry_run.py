@@ -28,6 +28,7 @@ CASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("ledger", "bundle"): ("results.tar",),
     ("ledger", "unbundle"): ("BUNDLE",),
     ("reconcile",): (),
+    ("sync-offline",): ("--again",),
     ("new-thread",): ("--title", "x"),
     ("new-hypothesis",): ("--title", "x", "--thread", "T001"),
     ("new-experiment",): ("--title", "x", "--hypothesis", "H001", "--condition", 'a={"k": 1}'),
