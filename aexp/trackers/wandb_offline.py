@@ -32,7 +32,7 @@ _END_S = 3.0
 _LOG_BYTES = 1 << 22
 _FINISHED = re.compile(rb'"msg":"stream: (?:all finished|finished|closed)')
 _LOST = re.compile(rb'"level":"ERROR[^"]*","msg":"(?:filestream: |sender: |[^"]*","task":")')
-_URL = re.compile(r"View run .*?at:? (https?://\S+)|Syncing: (https?://\S+)")
+_URL = re.compile(r"View run .*?at:? (https?://\S+)")
 _STATUS = re.compile(r"\b(?:error|HTTP|status|status code)[ :=]{0,2}(\d{3})\b", re.IGNORECASE)
 # What the shell or the job has set for a run of its own; every offline run knows its own.
 _OF_A_RUN = frozenset(
@@ -41,7 +41,8 @@ _OF_A_RUN = frozenset(
     | {"WANDB_RUN_GROUP", "WANDB_RUN_ID", "WANDB_SERVICE", "WANDB_SILENT", "WANDB_SWEEP_ID"}
     | {"WANDB_TAGS"}
 )
-_LEGACY = (0, 30)  # before it, `wandb sync` was another program
+# Before it, `wandb sync` was another program: it says "done", whatever has come of it.
+_LEAST = (0, 30)
 
 
 def find(workspace: str | Path) -> list[OfflineRun]:
@@ -121,6 +122,7 @@ def sync(offline_run: OfflineRun, *, timeout_s: float) -> SyncResult:
     """
     began = time.monotonic()
     path = offline_run.path
+    _check_version()
     trouble = wandb_login.look(min(_LOOK_S, timeout_s))
     if trouble is not None:
         advice = (trouble.hint or "").partition("; the run is kept")[0]
@@ -142,7 +144,7 @@ def sync(offline_run: OfflineRun, *, timeout_s: float) -> SyncResult:
         not reason,
         (reason + "\n" if reason else "") + said.output,
         hint,
-        str(url[1] or url[2]).rstrip(".") if url else None,
+        url[1] if url else None,
         time.monotonic() - began,
         said.returncode,
     )
@@ -167,8 +169,6 @@ def _call(path: str, folder: str, timeout_s: float) -> Said:
         environment["WANDB_BASE_URL"] = url
     environment.setdefault("WANDB__GRAPHQL_RETRY_MAX", "5")  # a minute, not half an hour
     options = ["--include-synced", "--include-online"]
-    if _version() < _LEGACY:
-        options = ["--append", "--no-mark-synced"]
     # -P: a folder wandb/ beside the user's code is not the package.
     command = [sys.executable, "-P", "-m", "wandb", "sync", *options, path]
     with tempfile.TemporaryFile() as output:
@@ -202,7 +202,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
             process.wait()
 
 
-def _version() -> tuple[int, ...]:
+def _check_version() -> None:
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -211,7 +211,11 @@ def _version() -> tuple[int, ...]:
         raise TrackerInitError(
             "the package wandb is not installed here", "run: pip install 'aexp[wandb]'"
         ) from None
-    return tuple(int(part) for part in re.findall(r"\d+", text)[:2])
+    if tuple(int(part) for part in re.findall(r"\d+", text)[:2]) < _LEAST:
+        raise TrackerInitError(
+            f"wandb {text} does not tell whether a sync is complete",
+            "sync with a newer one, it reads the same files: pip install 'wandb>=0.30'",
+        )
 
 
 def _log_lines(folder: str) -> Iterator[dict[str, Any]]:
@@ -257,10 +261,6 @@ def _any_last(last: list[str]) -> bool:
 
 def _accepted(said: Said) -> bool:
     """Whether the service has taken the request that completes the run."""
-    if not said.log:  # of a wandb that keeps no such log
-        ends = ("done.", "Finished syncing")
-        spoken = "ERROR" not in said.output and any(word in said.output for word in ends)
-        return said.returncode == 0 and spoken
     is_last = False
     for entry in said.log:
         if entry.get("msg") == "filestream: sending request":
