@@ -66,6 +66,7 @@ def variables(wanted: Mapping[str, Any]) -> dict[str, str]:
     from aexp.trackers.mlflow import MlflowAdapter
 
     adapter = MlflowAdapter(**wanted["options"])
+    adapter.marks = False
     where = {key: wanted[key] for key in ("project", "group", "run_id", "workspace")}
     try:
         handle = adapter.init_run(**where, offline=wanted["offline"])

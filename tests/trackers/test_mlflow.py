@@ -279,6 +279,28 @@ def test_a_server_that_goes_away_gets_the_rest_by_a_sync(
     assert seen.metrics["best"] == 0.5
 
 
+def test_an_artifact_that_is_refused_costs_only_itself(
+    mlflow_service: Any, way_to_mlflow: Any, tmp_path: Path
+) -> None:
+    adapter = MlflowAdapter(way_to_mlflow.uri)
+    handle = adapter.init_run(**wanted(tmp_path, "refused"))
+    way_to_mlflow.change("failing")
+    adapter.log_artifact(handle, "late/file.py", __file__)
+    way_to_mlflow.change("open")
+    adapter.log(handle, {"loss": 1}, step=0)
+    # While a run is open online, a mark tells of it: a kill would leave it behind.
+    assert len(adapter.find_offline(tmp_path)) == 2
+    adapter.finish(handle)
+    seen = mlflow_service.one("refused")
+    assert seen.status == "FINISHED"
+    assert seen.history("loss") == [(0, 1.0)]
+    assert seen.artifacts() == []
+    (found,) = adapter.find_offline(tmp_path)
+    assert adapter.sync(found, timeout_s=60).ok
+    seen = mlflow_service.one("refused")
+    assert (seen.artifacts("late"), seen.status) == (["late/file.py"], "FINISHED")
+
+
 def test_a_sync_that_is_cut_anywhere_is_simply_done_again(
     mlflow_service: Any, way_to_mlflow: Any, tmp_path: Path
 ) -> None:

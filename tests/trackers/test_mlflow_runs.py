@@ -97,3 +97,30 @@ def test_a_server_that_fails_costs_nothing_and_gets_it_later(
     assert seen.status == "FINISHED"
     assert research.doc(job)["tracker"]["url"].endswith(f"/runs/{seen.id}")
     assert [one["state"] for one in research.json("sync-offline")] == ["already synced"]
+
+
+def test_what_a_kill_has_cost_the_server_comes_from_the_series(
+    research: Any, mlflow_service: Any
+) -> None:
+    """The process beside the run is killed while MLflow is still being imported."""
+    (research.root / "train.sh").write_text(
+        SHELL + "until ls $AEXP_JOB_WORKSPACE/mlflow/*.open.json; do sleep 0.05; done\n"
+    )
+    more = (
+        f"tracker: {{backend: mlflow, project: killed, uri: '{mlflow_service.uri}', "
+        "options: {hand_over: false}}\n"
+    )
+    research.experiment("sh train.sh", more)
+    job = research.one()
+    done = research.aexp("run-queued", job, env={"AEXP_TRACKER_TIMEOUT_S": "0"})
+    assert "not done within" in done.stderr
+    assert "aexp sync-offline" in done.stderr
+    assert research.status(job) == "complete"
+    assert "MLFLOW_RUN_ID" not in (research.workspace(job) / "logs" / "1.log").read_text()
+    (synced,) = research.json("sync-offline")
+    assert synced["ok"], synced
+    seen = mlflow_service.one("killed")
+    assert seen.history("loss") == [(0, 1.0), (1, 0.5)]
+    assert seen.status == "FINISHED"
+    assert seen.params["job_id"] == job
+    assert not (research.workspace(job) / "mlflow").exists()
