@@ -175,6 +175,7 @@ def main() -> None:
             return
         line += piece
     request = json.loads(line)
+    tempfile.tempdir = os.path.dirname(request["answer"])  # the parent clears it up in any case
     threading.Thread(target=_end_with_parent, daemon=True).start()
     done = answer(request)
     write_atomic(request["answer"], json.dumps({**asdict(done), "path": str(done.path)}).encode())
