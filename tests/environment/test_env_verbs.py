@@ -69,6 +69,14 @@ def test_show_is_complete_and_for_programs_the_file(research: Any) -> None:
     assert "signac" in research.aexp("env", "show", job_id, "--packages").stdout
     path = research.workspace(job_id) / "environment" / "1.json"
     assert research.json("env", "show", job_id, "--attempt", "1") == json.loads(path.read_text())
+    # Names and values that are not UTF-8, as the kernel allows them.
+    odd = os.fsdecode(b"a\xffb")
+    other = research.one("seed=2")
+    research.aexp("run-queued", other, env={"OMP_ODD": odd, f"MY_{odd}": "x"})
+    assert "a\\udcffb" in research.aexp("env", "show", other).stdout
+    utf8 = {"LC_ALL": "en_US.UTF-8", "PYTHONIOENCODING": "utf-8:strict"}
+    assert research.json("env", "show", other, env=utf8)["variables"]["OMP_ODD"] == odd
+    research.aexp("env", "diff", job_id, other, rc=1, env=utf8)
     queued = research.one("seed=1")
     assert "has not been executed" in research.aexp("env", "show", queued, rc=1).stderr
 
