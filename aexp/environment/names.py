@@ -53,7 +53,8 @@ _PREFIXES = (
     "JAX_",
 )
 # Of the machine or the person, not of the run.
-_DENIED_NAMES = frozenset({"SLURM_JOB_USER", "SLURM_JOB_UID", "SLURM_JOB_GID", "SLURM_CONF"})
+_OF_PERSONS = "SLURM_JOB_USER SLURM_JOB_UID SLURM_JOB_GID SLURM_JOB_ACCOUNT SLURM_CONF"
+_DENIED_NAMES = frozenset(_OF_PERSONS.split())
 _DENIED = re.compile(
     r"key|token|secret|pass|pwd|cred|cookie|auth|private|session|dsn|jwt|cert|sas|bearer|webhook"
     r"|login|conn_?str|license|_pat$",
@@ -109,8 +110,11 @@ def allowed(name: str) -> bool:
 
 def is_denied(name: str) -> bool:
     """Return whether a variable is left out whatever a list says."""
-    if name in _DENIED_NAMES:
-        return True
+    return name in _DENIED_NAMES or sounds_secret(name)
+
+
+def sounds_secret(name: str) -> bool:
+    """Return whether a variable's name sounds like a secret: more do than hold one."""
     return name not in _DENIAL_EXCEPTIONS and _DENIED.search(name) is not None
 
 

@@ -17,9 +17,9 @@ from aexp.environment.names import (
     HARMLESS,
     SECRET,
     allowed,
-    is_denied,
     is_secret_name,
     secrecy,
+    sounds_secret,
 )
 
 __all__ = [
@@ -229,7 +229,7 @@ def _known_secrets() -> list[str]:
     for name, value in os.environ.items():
         if "://" in value:
             found.update(m[0][:-1].partition(":")[2] for m in re.finditer(_USERINFO, value))
-        if is_denied(name) and not value.startswith(("/", "unix:", "~")):
+        if sounds_secret(name) and not value.startswith(("/", "unix:", "~")):
             found.add(value)
     return sorted(filter(_is_telling, found), key=len, reverse=True)
 

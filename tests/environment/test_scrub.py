@@ -172,6 +172,9 @@ def test_a_secret_of_this_process_is_known_wherever_it_turns_up(
     monkeypatch.setenv("DATABASE_URL", "postgres://me:quite-a-word@h/db")
     assert scrub_value("the plain-words-only-here of it") == "the *** of it"
     assert scrub({"note": ["quite-a-word"]}) == {"note": ["***"]}
+    monkeypatch.setenv("SLURM_JOB_ACCOUNT", "lab-2024-gpu")  # left out, but no secret
+    assert scrub_value("in lab-2024-gpu") == "in lab-2024-gpu"
+    assert not allowed("SLURM_JOB_ACCOUNT")
     monkeypatch.setenv("SHORT_TOKEN", "base")
     monkeypatch.setenv("SSH_AUTH_SOCK", "/tmp/agent")
     assert scrub_value("model=base at /tmp/agent") == "model=base at /tmp/agent"
