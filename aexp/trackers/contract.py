@@ -143,6 +143,8 @@ class TrackerAdapter(ABC):
     """
 
     name: str = ""
+    remark: str | None = None
+    """What `environment` has found and a person should know, for instance that it is offline."""
 
     @abstractmethod
     def init_run(

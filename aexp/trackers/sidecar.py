@@ -61,6 +61,7 @@ class Sidecar:
         self._say = say
         self._process: subprocess.Popen[bytes] | None = None
         self._backend = "?"
+        self._remark: str | None = None
         self.environment: dict[str, str] = {}
         try:
             settings = wanted(run)
@@ -113,13 +114,15 @@ class Sidecar:
             from aexp.trackers.frame import frame_of
 
             try:
+                adapter = adapter_for(settings)
                 found = call_supported(
-                    adapter_for(settings).environment,
+                    adapter.environment,
                     binding,
                     workspace=self._repo.run_dir(self._job_id),
                     offline=bool(settings.get("offline")),
                     tags=frame_of(self._repo, run).tags,
                 )
+                self._remark = adapter.remark
                 answer.append({str(key): str(value) for key, value in found.items()})
             except Exception as error:
                 problem.append(error)
@@ -209,6 +212,8 @@ class Sidecar:
         if problem:
             more = f" ({count} problems in all)" if isinstance(count, int) and count > 1 else ""
             self._complain(f"{problem}{more}", state.get("hint") or self._elsewhere())
+        if self._remark and not state.get("opened"):
+            self._complain(self._remark)
         if state.get("fallback"):
             self._complain(f"used offline: {state['fallback']}", "later: aexp sync-offline")
 

@@ -246,8 +246,12 @@ class WandbAdapter(TrackerAdapter):
             "WANDB_DIR": str(workspace),
             "WANDB_DATA_DIR": os.environ.get("WANDB_DATA_DIR") or data_dir(workspace),
         }
-        if "WANDB_MODE" not in os.environ and (offline or wandb_login.look() is not None):
-            wanted["WANDB_MODE"] = "offline"
+        if "WANDB_MODE" not in os.environ:
+            trouble = None if offline else wandb_login.look()
+            if trouble is not None:
+                self.remark = f"{trouble.message}; {trouble.hint}"
+            if offline or trouble is not None:
+                wanted["WANDB_MODE"] = "offline"
         return {key: value for key, value in wanted.items() if value}
 
     def find_offline(self, workspace: str | Path) -> list[OfflineRun]:
