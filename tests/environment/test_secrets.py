@@ -69,6 +69,7 @@ def test_nothing_secret_is_written(research: Any, probes: ModuleType, tmp_path: 
             if not is_own and (secret in data or json.dumps(secret)[1:-1] in data):
                 found.append((variable, name))
     assert found == []
+    assert list(research.workspace(job_id).glob("tracker_log/*/events.jsonl"))  # was looked at
     shown = done.stdout + done.stderr + again.stdout + again.stderr
     assert [name for name, secret in secrets.items() if secret in shown] == []
 
