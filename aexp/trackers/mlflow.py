@@ -135,6 +135,8 @@ class MlflowAdapter(TrackerAdapter):
     ) -> tuple[str, str | None]:
         root = where.root_of(workspace)
         if not offline:
+            if self.marks:
+                local.still_away(workspace)
             return where.chosen_uri(self.uri, root), None
         if workspace is None:
             raise TrackerInitError("an offline MLflow run needs the run's folder (workspace=)")

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from aexp.errors import AexpError
+from aexp.errors import AexpError, TrackerInitError
 from aexp.files import pretty_json, read_object, remove, write_atomic
 from aexp.model import JOB_ID
 from aexp.paths import TRACKER
@@ -22,6 +22,7 @@ FOLDER = "mlflow"
 ABOUT = "aexp.json"
 MARK = ".open.json"
 _REMEMBERED = "mlflow.json"
+_AWAY, _AWAY_S = "away", 20.0
 
 
 def remembered(workspace: str | None, run_id: str | None, uri: str) -> str | None:
@@ -41,6 +42,25 @@ def remember(workspace: str | None, run_id: str | None, uri: str, mlflow_id: str
     if known.get(_key(run_id, uri)) != mlflow_id:
         known[_key(run_id, uri)] = mlflow_id
         write_atomic(path, pretty_json(known))
+
+
+def note_away(workspace: str, error: AexpError) -> None:
+    """Keep that MLflow could not be used a moment ago."""
+    path = os.path.join(workspace, TRACKER, _REMEMBERED)
+    away = {"at": time.time(), "message": error.message, "hint": error.hint}
+    write_atomic(path, pretty_json({**_read(path), _AWAY: away}))
+
+
+def still_away(workspace: str | None) -> None:
+    """Raise again what has been found a moment ago: nobody waits for a dead server twice."""
+    if workspace is None:
+        return
+    away = _read(os.path.join(workspace, TRACKER, _REMEMBERED)).get(_AWAY)
+    if not isinstance(away, dict):
+        return
+    at = away.get("at")
+    if isinstance(at, float) and 0 <= time.time() - at < _AWAY_S:
+        raise TrackerInitError(str(away.get("message")), str(away.get("hint")))
 
 
 def _key(run_id: str, uri: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aexp.errors import AexpError
+from aexp.trackers.mlflow_local import note_away
 from aexp.trackers.mlflow_where import QUIET, URI_VARIABLE
 
 LIMIT_S = 14.0
@@ -74,6 +75,7 @@ def variables(wanted: Mapping[str, Any]) -> dict[str, str]:
         if wanted["offline"]:
             raise
         print(f"aexp: {error.message}; the run is kept offline", file=sys.stderr)
+        note_away(wanted["workspace"], error)
         handle = adapter.init_run(**where, offline=True)
     opened = handle.extra["opened"]
     return {
