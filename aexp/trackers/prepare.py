@@ -28,6 +28,7 @@ from aexp.trackers.wandb_init import (
     not_opened,
     own_folders,
     quiet_sdk,
+    without_secrets,
 )
 from aexp.trackers.wandb_process import attach, handle_of
 
@@ -184,7 +185,8 @@ def tracked_run(
         **{key: value for key, value in asked.items() if value is not None},
     }
     with own_folders(repo.run_dir(job_id)):
-        run = _open(arguments, finish_timeout_s)
+        with without_secrets():
+            run = _open(arguments, finish_timeout_s)
         context.bind(run)
         attach(_Side(repo, job_id), run)
         exit_code = 1

@@ -28,7 +28,9 @@ from aexp.trackers.wandb_init import (
     own_folders,
     plain_floats,
     quiet_sdk,
+    secrets_of_slurm,
     tags_for,
+    without_secrets,
 )
 
 FINISH_TIMEOUT_S = 20.0
@@ -117,7 +119,7 @@ class WandbAdapter(TrackerAdapter):
             entity=self.entity,
             job_type=self.job_type,
         )
-        with own_folders(workspace):
+        with own_folders(workspace), without_secrets():
             sdk = quiet_sdk()
             settings = known_settings(
                 sdk,
@@ -246,6 +248,8 @@ class WandbAdapter(TrackerAdapter):
             "WANDB_DIR": str(workspace),
             "WANDB_DATA_DIR": os.environ.get("WANDB_DATA_DIR") or data_dir(workspace),
         }
+        if secrets_of_slurm() and "WANDB__DISABLE_META" not in os.environ:
+            wanted["WANDB__DISABLE_META"] = "true"  # the SDK uploads every SLURM_ variable
         if "WANDB_MODE" not in os.environ:
             trouble = None if offline else wandb_login.look()
             if trouble is not None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from aexp.environment.scrub import is_secret_name
 from aexp.errors import TrackerInitError
 from aexp.model import printable
 
@@ -90,6 +91,21 @@ def own_folders(workspace: str | Path | None) -> Iterator[None]:
         yield
     finally:
         del os.environ["WANDB_DATA_DIR"]
+
+
+def secrets_of_slurm() -> list[str]:
+    """Return the variables of Slurm's that are secrets, such as ``SLURM_JWT``."""
+    return [name for name in os.environ if name.startswith("SLURM_") and is_secret_name(name)]
+
+
+@contextmanager
+def without_secrets() -> Iterator[None]:
+    """Hide Slurm's secrets while the SDK starts: it uploads every ``SLURM_`` variable."""
+    hidden = {name: os.environ.pop(name) for name in secrets_of_slurm()}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def data_dir(workspace: str | Path) -> str:
