@@ -2,8 +2,9 @@
 
 The digest of an entry is the SHA-256 of its bytes in the ledger's own form, without what is no
 evidence: who promoted it and when, which may differ between clones that hold the same, and where
-a tracker shows the run, which is known only after an offline run has been synced. The digest of a batch is the SHA-256 over one line per run, ``<job_id> <digest>``,
-sorted by id: it changes when a run changes, joins or leaves.
+a tracker shows the run, which is known only after an offline run has been synced. The digest of
+a batch is the SHA-256 over one line per run, ``<job_id> <digest>``, sorted by id: it changes when
+a run changes, joins or leaves.
 """
 
 import hashlib
