@@ -264,11 +264,15 @@ def _write(repo: Repo, content: dict[str, Any]) -> dict[str, str]:
 
 
 def _write_patch(repo: Repo, job_id: str, number: int, patch: bytes) -> None:
-    """Write the patch once for all runs that have the same one."""
+    """Write the patch once for all runs that have the same one.
+
+    Somebody may have edited the file of an earlier run, and with it what they share: then a
+    new file is made.
+    """
     shared = repo.cache("patches", digest(patch)[7:39] + ".patch")
     target = patch_path(repo, job_id, number)
     try:
-        if not os.path.exists(shared):
+        if read_bytes(shared) != patch:
             write_atomic(shared, patch)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         if os.path.lexists(target):

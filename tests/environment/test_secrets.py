@@ -106,6 +106,11 @@ def test_a_patch_goes_into_the_run_only(research: Any) -> None:
     recorded = json.loads(patches[0].with_suffix(".json").read_text())["code"]
     assert recorded["dirty"] is True
     assert {"name": ".env", "reason": "secret"} in recorded["left_out"]
+    patches[0].write_bytes(b"edited")
+    third = research.one("seed=2")
+    research.aexp("queue", "run")
+    assert b"two = 2222" in (research.workspace(third) / "environment" / "1.patch").read_bytes()
+    assert patches[0].read_bytes() == b"edited"
     out = subprocess.run(
         ["grep", "-rl", "dotenvSecret0122", "."], cwd=research.root, capture_output=True, text=True
     )
