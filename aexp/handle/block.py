@@ -2,17 +2,17 @@
 
 import contextlib
 import os
-import shlex
 import sys
 import threading
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from aexp.errors import AexpError
+from aexp.errors import AexpError, StatusError
 from aexp.files import remove
 from aexp.handle.place import Place
-from aexp.model import COMPLETE, FAILED, Run
+from aexp.handle.program import command_of, own_program
+from aexp.model import COMPLETE, FAILED, Run, short
 from aexp.paths import METRICS, OUTCOME, PROGRESS, STATEPOINT, Repo
 from aexp.runs.claims import MARKER_VARIABLE
 from aexp.runs.declared import read_declared
@@ -26,8 +26,15 @@ if TYPE_CHECKING:
     from aexp.trackers.sidecar import Sidecar
 
 
+_open: "Block | None" = None  # of this process: its environment can name one run only
+_opening = threading.Lock()
+_begun = 0
+
+
 class Block:
     """The way from `begin` to `end` of one such attempt.
+
+    A process has one at a time.
 
     Parameters
     ----------
@@ -47,9 +54,13 @@ class Block:
         self._reading = threading.Lock()
         self._attempt = 0
         self._began = 0.0
-        self._variables: dict[str, str | None] = {}
+        self._variables: dict[str, tuple[str, str | None]] = {}
         self._sidecar: Sidecar | None = None
-        self._lifecycle = executing(repo, job_id, end=self._outcome, on_beat=self._look)
+        self._process = os.getpid()
+        self._program: dict[str, Any] = {}
+        self._lifecycle = executing(
+            repo, job_id, end=self._outcome, on_beat=self._look, by_hand=self._program
+        )
 
     def begin(self) -> Place:
         """Claim the run, mark it running, and make it the current one.
@@ -57,17 +68,50 @@ class Block:
         Raises
         ------
         StatusError
-            If somebody else executes the run, or it has ended.
+            If somebody else executes the run, it has ended, or this process executes another.
         """
-        if self._again and read_run(self._repo, self._job_id).is_terminal:
-            requeue(self._repo, self._job_id)
-        run = self._lifecycle.__enter__()
+        self._occupy()
+        try:
+            self._check_ended()
+            self._program.update(own_program(self._repo, _begun))
+            run = self._lifecycle.__enter__()
+        except BaseException:
+            self._leave()
+            raise
         assert run is not None
         try:
             return self._prepare(run)
         except BaseException as error:  # Ctrl-C
             self.end(error)
             raise
+
+    def _occupy(self) -> None:
+        global _open, _begun
+        with _opening:
+            if _open is not None and _open._process == os.getpid():
+                raise StatusError(
+                    f"this process is executing run {short(_open._job_id)}; it executes one at "
+                    "a time",
+                    "end its block first; for several at once use processes, or the queue",
+                )
+            _open, _begun = self, _begun + 1
+
+    def _leave(self) -> None:
+        global _open
+        with _opening:
+            if _open is self:
+                _open = None
+
+    def _check_ended(self) -> None:
+        run = read_run(self._repo, self._job_id)
+        if not run.is_terminal:
+            return
+        if not self._again:
+            raise StatusError(
+                f"run {short(self._job_id)} is already {run.status}",
+                "to execute it once more: again=True; to pass over complete runs: run.is_done",
+            )
+        requeue(self._repo, self._job_id)
 
     def _prepare(self, run: Run) -> Place:
         self._began = time.monotonic()
@@ -84,11 +128,7 @@ class Block:
 
     def end(self, error: BaseException | None) -> None:
         """Record how the block ended; `error` is what left it."""
-        for name, value in self._variables.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        self._restore_variables()
         try:
             if error is None:
                 self._lifecycle.__exit__(None, None, None)
@@ -96,6 +136,7 @@ class Block:
                 self._lifecycle.__exit__(type(error), error, error.__traceback__)
             self._finish_tracker()
         finally:
+            self._leave()
             if self._sidecar is not None:
                 self._sidecar.close()
 
@@ -133,7 +174,8 @@ class Block:
         from aexp.environment.record import record_environment
         from aexp.runs.document import edit_document
 
-        command = shlex.join([sys.executable, *sys.argv])
+        known = {"script", "module", "code"} & self._program.keys()
+        command = command_of(self._program) if known else None
         with contextlib.suppress(AexpError, OSError):
             kept = record_environment(self._repo, run, self._attempt, command=command)
             if kept:
@@ -165,9 +207,20 @@ class Block:
         self._change_variables(wanted)
 
     def _change_variables(self, wanted: Mapping[str, str]) -> None:
-        for name in wanted:
-            self._variables.setdefault(name, os.environ.get(name))
+        for name, value in wanted.items():
+            _, before = self._variables.get(name, ("", os.environ.get(name)))
+            self._variables[name] = (value, before)
         os.environ.update(wanted)
+
+    def _restore_variables(self) -> None:
+        for name, (ours, before) in self._variables.items():
+            if os.environ.get(name) != ours:
+                continue  # the training code's own since
+            if before is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = before
+        self._variables.clear()
 
 
 def _say(text: str) -> None:

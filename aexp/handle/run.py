@@ -3,6 +3,7 @@
 import contextlib
 import os
 import time
+from _thread import get_ident
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
@@ -42,10 +43,9 @@ class ActiveRun:
 
     def __init__(self, place: Place, *, again: bool = False) -> None:
         self._again = again
-        self._block: Block | None = None
+        self._block: tuple[Block, tuple[int, int]] | None = None
         self._statepoint: dict[str, Any] | None = None
-        self._process = os.getpid()
-        self._depth = 0
+        self._entered: list[tuple[int, int]] = []  # process and thread of each open block
         self._settle(place)
 
     def _settle(self, place: Place) -> None:
@@ -103,6 +103,13 @@ class ActiveRun:
         from aexp.handle.summary import Summary
 
         return Summary(self._place)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the run is complete: ``if not run.is_done: with run: ...``."""
+        from aexp.runs.store import read_run
+
+        return read_run(self.repo, self.id).status == COMPLETE
 
     def log(self, metrics: Mapping[str, Any], step: Any = None, *, time: Any = None) -> None:
         """Append one row to the run's series.
@@ -240,14 +247,15 @@ class ActiveRun:
         return import_module("aexp.trackers.wandb_process").attach(self, wandb_run)
 
     def __enter__(self) -> Self:
+        me = os.getpid(), get_ident()
         if not self.attempt:
             from aexp.handle.block import Block
 
             block = Block(self.repo, self.id, again=self._again)
             self._settle(block.begin())
-            self._block = block
+            self._block = block, me
             remember(self)
-        self._depth += 1
+        self._entered.append(me)
         return self
 
     def __exit__(
@@ -256,25 +264,35 @@ class ActiveRun:
         error: BaseException | None,
         trace: "TracebackType | None",
     ) -> None:
-        if os.getpid() != self._process:
-            return  # a forked child that leaves the block has not ended the run
-        self._depth -= 1
+        me = self._my_block()
+        if me is None:
+            return  # a forked child that leaves its parent's block has not ended the run
+        self._entered.remove(me)
         self._progress.flush()
-        if self._depth:
+        if me in self._entered:
             return  # of nested blocks the outermost counts
-        block, self._block = self._block, None
-        if block is None:
+        if self._block is None or self._block[1] != me:
             if isinstance(error, Exception):
                 # The exit code says so too; a full disk must not hide the exception.
                 with contextlib.suppress(AexpError, OSError):
                     self._declare(FAILED, "exception", "", error)
             return
+        block, self._block = self._block[0], None
         try:
             block.end(error)
         finally:
+            self._progress.close()
             self._series.close()
             forget(self)
             self._settle(Place(self.repo, self.id))
+
+    def _my_block(self) -> tuple[int, int] | None:
+        """Return the mark of the block that this process is about to leave."""
+        me = os.getpid(), get_ident()
+        if me in self._entered:
+            return me
+        # A thread may leave what another one has entered.
+        return next((mark for mark in reversed(self._entered) if mark[0] == me[0]), None)
 
     def _look_if_executed(self) -> None:
         if self.attempt:

@@ -6,7 +6,7 @@ the ledger, then shown by the sentinel. A crash between two of these is repaired
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aexp.errors import StatusError
@@ -86,6 +86,7 @@ def begin_attempt(
     command: str | None = None,
     log: str | None = None,
     environment: dict[str, str] | None = None,
+    by_hand: Mapping[str, Any] | None = None,
 ) -> Run:
     """Record that a claimed run starts to execute, unless a person has asked to stop it.
 
@@ -132,6 +133,8 @@ def begin_attempt(
             attempt["log"] = log
         if environment is not None:
             attempt["environment"] = environment
+        if by_hand is not None:
+            attempt["by_hand"] = dict(by_hand)
         record["attempts"] = [*run.attempts, attempt]
 
     return change_run(repo, claim.job_id, edit)
