@@ -49,6 +49,11 @@ def test_diff_shows_what_differs_and_nothing_else(research: Any, tmp_path: Path)
     one, other = (research.entry(job_id)["environment"] for job_id in (first, third))
     assert one["software"] != other["software"]
 
+    assert research.json("env", "show", f"{first[:8]}@1")["attempt"] == 1
+    assert research.json("env", "show", f"{first}@1", "--attempt", "1")["attempt"] == 1
+    odd = research.aexp("env", "show", f"{first}@1", "--attempt", "2", rc=2)
+    assert "attempt 1 or attempt 2?" in odd.stderr
+
     for arguments, reason in (
         ([first, "ffff0000"], "no run"),
         ([first, f"{second}@3"], "recorded attempts: 1, 2"),
