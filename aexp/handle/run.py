@@ -244,7 +244,7 @@ class ActiveRun:
         """Make an open W&B run, ``attach(wandb.run)``, the tracked run of this one."""
         from importlib import import_module
 
-        return import_module("aexp.trackers.wandb_process").attach(self, wandb_run)
+        return import_module("aexp.trackers.wandb.attach").attach(self, wandb_run)
 
     def __enter__(self) -> Self:
         me = os.getpid(), get_ident()

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 GROUP = "aexp.trackers"  # of entry points
 NONE = "none"  # the backend of a run that is not tracked
 BUILT_IN = {
-    "mlflow": "aexp.trackers.mlflow:MlflowAdapter",
+    "mlflow": "aexp.trackers.mlflow.adapter:MlflowAdapter",
     "noop": "aexp.trackers.noop:NoopAdapter",
-    "wandb": "aexp.trackers.wandb:WandbAdapter",
+    "wandb": "aexp.trackers.wandb.adapter:WandbAdapter",
 }
 # Settings that say where a run is filed; all others are the adapter's own.
 FILING = frozenset({"backend", "project", "offline", "options"})

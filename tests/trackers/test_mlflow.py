@@ -14,7 +14,7 @@ import pytest
 
 from aexp.errors import TrackerInitError
 from aexp.trackers.conformance import check_adapter
-from aexp.trackers.mlflow import MlflowAdapter
+from aexp.trackers.mlflow.adapter import MlflowAdapter
 
 pytestmark = pytest.mark.xdist_group("mlflow")
 ID = "0123456789abcdef0123456789abcdef"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import wandb_server
 
-from aexp.trackers import wandb_login
+from aexp.trackers.wandb import login as wandb_login
 
 
 @pytest.fixture(autouse=True)

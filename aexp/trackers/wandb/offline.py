@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 
 from aexp.errors import TrackerInitError
 from aexp.model import JOB_ID, printable
-from aexp.trackers import wandb_login
 from aexp.trackers.contract import OfflineRun, SyncResult
-from aexp.trackers.wandb_resend import MARK
+from aexp.trackers.wandb import login
+from aexp.trackers.wandb.resend import MARK
 
 BACKEND = "wandb"
 FOLDER = "wandb"
@@ -123,7 +123,7 @@ def sync(offline_run: OfflineRun, *, timeout_s: float) -> SyncResult:
     began = time.monotonic()
     path = offline_run.path
     _check_version()
-    trouble = wandb_login.look(min(_LOOK_S, timeout_s))
+    trouble = login.look(min(_LOOK_S, timeout_s))
     if trouble is not None:
         advice = (trouble.hint or "").partition("; the run is kept")[0]
         return SyncResult(path, False, trouble.message, advice, seconds=time.monotonic() - began)
@@ -164,7 +164,7 @@ def _is_overtaken(run: OfflineRun) -> bool:
 def _call(path: str, folder: str, timeout_s: float) -> Said:
     environment = {key: text for key, text in os.environ.items() if key not in _OF_A_RUN}
     environment["WANDB_DIR"] = folder  # its log, not the run
-    url = wandb_login.service_url()  # also as settings beside WANDB_DIR would have it
+    url = login.service_url()  # also as settings beside WANDB_DIR would have it
     if url is not None:
         environment["WANDB_BASE_URL"] = url
     environment.setdefault("WANDB__GRAPHQL_RETRY_MAX", "5")  # a minute, not half an hour

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from aexp.errors import TrackerInitError
-from aexp.trackers import wandb_login, wandb_resend
 from aexp.trackers.contract import (
     OfflineRun,
     RunHandle,
@@ -17,7 +16,8 @@ from aexp.trackers.contract import (
     TrackerAdapter,
     TrackerBinding,
 )
-from aexp.trackers.wandb_init import (
+from aexp.trackers.wandb import login, resend
+from aexp.trackers.wandb.init import (
     INIT_TIMEOUT_S,
     MAX_NAME,
     cut,
@@ -34,7 +34,7 @@ from aexp.trackers.wandb_init import (
 )
 
 FINISH_TIMEOUT_S = 20.0
-UNFINISHED = wandb_resend.MARK
+UNFINISHED = resend.MARK
 _NOT_IN_ARTIFACT_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -103,7 +103,7 @@ class WandbAdapter(TrackerAdapter):
         ``extra["next_step"]`` of the handle is the first step that W&B does not have yet.
         """
         if not offline:
-            trouble = wandb_login.look()
+            trouble = login.look()
             if trouble is not None:
                 raise TrackerInitError(*trouble)
         arguments = init_arguments(
@@ -146,15 +146,15 @@ class WandbAdapter(TrackerAdapter):
 
     def _take_over(self, handle: RunHandle, workspace: str | Path, attempt: int) -> None:
         """Send what earlier attempts have left; from here on this one's folder is to be watched."""
-        left = wandb_resend.left_behind(workspace, handle.id)
+        left = resend.left_behind(workspace, handle.id)
         if left and not handle.extra["offline"]:
-            handle.extra["next_step"] = wandb_resend.send_missing(
+            handle.extra["next_step"] = resend.send_missing(
                 self, handle, workspace, through=attempt - 1
             )
-        wandb_resend.mark(handle.extra["path"], attempt)
+        resend.mark(handle.extra["path"], attempt)
         if not handle.extra["offline"]:
             for path in left:
-                wandb_resend.arrived(workspace, path, handle.id, handle.url)
+                resend.arrived(workspace, path, handle.id, handle.url)
 
     def log(
         self,
@@ -181,7 +181,7 @@ class WandbAdapter(TrackerAdapter):
         import wandb
 
         if not handle.extra["offline"]:
-            trouble = wandb_login.look()  # the SDK would ask for the type, and wait
+            trouble = login.look()  # the SDK would ask for the type, and wait
             if trouble is not None:
                 raise TrackerInitError(*trouble)
         run = handle.extra["run"]
@@ -208,11 +208,11 @@ class WandbAdapter(TrackerAdapter):
                 f"W&B has not taken everything within {self.finish_timeout_s:g} s",
                 "what is missing is kept; send it with: aexp sync-offline",
             ) from error
-        wandb_resend.unmark(handle.extra["path"])
+        resend.unmark(handle.extra["path"])
 
     def list_runs(self, *, project: str | None, group_prefix: str | None = None) -> list[RunRecord]:
         """Ask the service for the runs of a project whose group begins with `group_prefix`."""
-        trouble = wandb_login.look()
+        trouble = login.look()
         if trouble is not None:
             raise TrackerInitError(trouble.message, trouble.hint.partition(";")[0])
         sdk = quiet_sdk()
@@ -251,7 +251,7 @@ class WandbAdapter(TrackerAdapter):
         if secrets_of_slurm() and "WANDB__DISABLE_META" not in os.environ:
             wanted["WANDB__DISABLE_META"] = "true"  # the SDK uploads every SLURM_ variable
         if "WANDB_MODE" not in os.environ:
-            trouble = None if offline else wandb_login.look()
+            trouble = None if offline else login.look()
             if trouble is not None:
                 self.remark = f"{trouble.message}; {trouble.hint}"
             if offline or trouble is not None:
@@ -260,7 +260,7 @@ class WandbAdapter(TrackerAdapter):
 
     def find_offline(self, workspace: str | Path) -> list[OfflineRun]:
         """Return what lies below ``wandb/`` in a run's folder and is not at the service yet."""
-        from aexp.trackers import wandb_offline
+        from aexp.trackers.wandb import offline as wandb_offline
 
         return wandb_offline.find(workspace)
 
@@ -269,14 +269,14 @@ class WandbAdapter(TrackerAdapter):
 
         One of ours that is not complete on the disk is sent again from the run's series.
         """
-        from aexp.trackers import wandb_offline
+        from aexp.trackers.wandb import offline as wandb_offline
 
-        mark = wandb_resend.read_mark(offline_run.path)
+        mark = resend.read_mark(offline_run.path)
         is_online = not offline_run.path.name.startswith("offline-")
         if mark is not None and is_online:  # `wandb sync` would add its rows a second time
-            return wandb_resend.resend(self, offline_run, mark)
+            return resend.resend(self, offline_run, mark)
         done = wandb_offline.sync(offline_run, timeout_s=timeout_s)
-        return done if mark is None else wandb_resend.resend(self, offline_run, mark)
+        return done if mark is None else resend.resend(self, offline_run, mark)
 
 
 def _summary(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,12 +16,13 @@ from aexp.runs.jobs import locate, open_run
 from aexp.runs.series import SeriesWriter, plain
 from aexp.runs.status import next_attempt
 from aexp.runs.store import read_run
-from aexp.trackers import wandb_login
 from aexp.trackers.binding import bound, record_handle, stable_id, wanted
 from aexp.trackers.contract import TrackerBinding
 from aexp.trackers.frame import frame_of
-from aexp.trackers.wandb import WandbAdapter
-from aexp.trackers.wandb_init import (
+from aexp.trackers.wandb import login
+from aexp.trackers.wandb.adapter import WandbAdapter
+from aexp.trackers.wandb.attach import attach, handle_of
+from aexp.trackers.wandb.init import (
     INIT_TIMEOUT_S,
     init_arguments,
     known_settings,
@@ -30,7 +31,6 @@ from aexp.trackers.wandb_init import (
     quiet_sdk,
     without_secrets,
 )
-from aexp.trackers.wandb_process import attach, handle_of
 
 if TYPE_CHECKING:
     import wandb
@@ -218,7 +218,7 @@ def _open(arguments: dict[str, Any], finish_timeout_s: float) -> Any:
             given if isinstance(given, sdk.Settings) else sdk.Settings(**given)
         )
     mode = arguments.get("mode") or os.environ.get("WANDB_MODE") or "online"
-    trouble = wandb_login.look() if mode == "online" else None
+    trouble = login.look() if mode == "online" else None
     if trouble is None:
         try:
             return sdk.init(**arguments, settings=ours)
@@ -226,7 +226,7 @@ def _open(arguments: dict[str, Any], finish_timeout_s: float) -> Any:
             if mode != "online":
                 raise not_opened(error) from error
             failed = not_opened(error)
-            trouble = wandb_login.Trouble(failed.message, failed.hint or "")
+            trouble = login.Trouble(failed.message, failed.hint or "")
     _say(f"{trouble.message}; {trouble.hint}")
     try:
         return sdk.init(**{**arguments, "mode": "offline"}, settings=ours)

@@ -20,14 +20,14 @@ from aexp.model import COMPLETE, RUNNING, Run
 from aexp.paths import ASSETS, METRICS, SERIES, Repo
 from aexp.runs.series import Row, SeriesReader, numbers
 from aexp.runs.store import read_run
-from aexp.trackers import mlflow_store as stores
-from aexp.trackers import mlflow_values as values
-from aexp.trackers import mlflow_where as where
 from aexp.trackers.frame import frame_of
-from aexp.trackers.mlflow_sync import Deadline
+from aexp.trackers.mlflow import store as stores
+from aexp.trackers.mlflow import values as values
+from aexp.trackers.mlflow import where as where
+from aexp.trackers.mlflow.sync import Deadline
 
 if TYPE_CHECKING:
-    from aexp.trackers.mlflow import MlflowAdapter, Opened
+    from aexp.trackers.mlflow.adapter import MlflowAdapter, Opened
 
 _LATER = re.compile(r"[0-9a-f]{32}-(\d+)")
 _BATCH = 2000

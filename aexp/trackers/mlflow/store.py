@@ -11,7 +11,7 @@ from aexp.errors import TrackerInitError
 from aexp.files import locked
 from aexp.model import printable, utc_at
 from aexp.trackers.contract import RunRecord
-from aexp.trackers.mlflow_values import (
+from aexp.trackers.mlflow.values import (
     GROUP_TAG,
     MAX_PAIRS,
     RUN_ID_TAG,
@@ -23,7 +23,7 @@ from aexp.trackers.mlflow_values import (
     pieces,
     run_filter,
 )
-from aexp.trackers.mlflow_where import INSTALL, tracking_uri, without_credentials
+from aexp.trackers.mlflow.where import INSTALL, tracking_uri, without_credentials
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -10,10 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aexp.errors import AexpError, TrackerInitError
-from aexp.trackers import mlflow_local as local
-from aexp.trackers import mlflow_store as stores
-from aexp.trackers import mlflow_values as values
-from aexp.trackers import mlflow_where as where
 from aexp.trackers.contract import (
     OfflineRun,
     RunHandle,
@@ -22,9 +18,13 @@ from aexp.trackers.contract import (
     TrackerAdapter,
     TrackerBinding,
 )
+from aexp.trackers.mlflow import local as local
+from aexp.trackers.mlflow import store as stores
+from aexp.trackers.mlflow import values as values
+from aexp.trackers.mlflow import where as where
 
 if TYPE_CHECKING:
-    from aexp.trackers.mlflow_store import Store
+    from aexp.trackers.mlflow.store import Store
 
 T = TypeVar("T")
 PROJECT = "aexp"  # the experiment of runs that name none
@@ -319,7 +319,7 @@ class MlflowAdapter(TrackerAdapter):
         """
         if not self.hand_over:
             return {}
-        from aexp.trackers.mlflow_open import hand_over
+        from aexp.trackers.mlflow.open import hand_over
 
         return hand_over({"uri": self.uri}, binding, os.fspath(workspace), offline)
 
@@ -329,7 +329,7 @@ class MlflowAdapter(TrackerAdapter):
 
     def sync(self, offline_run: OfflineRun, *, timeout_s: float) -> SyncResult:
         """Bring an offline attempt to the server; what it has already is not sent again."""
-        from aexp.trackers.mlflow_sync import bring
+        from aexp.trackers.mlflow.sync import bring
 
         began = time.monotonic()
         try:

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from aexp.errors import TrackerInitError
 from aexp.model import printable
-from aexp.trackers import mlflow_local as local
-from aexp.trackers import mlflow_store as stores
-from aexp.trackers import mlflow_values as values
-from aexp.trackers import mlflow_where as where
+from aexp.trackers.mlflow import local as local
+from aexp.trackers.mlflow import store as stores
+from aexp.trackers.mlflow import values as values
+from aexp.trackers.mlflow import where as where
 
 if TYPE_CHECKING:
-    from aexp.trackers.mlflow import MlflowAdapter
-    from aexp.trackers.mlflow_store import Store
+    from aexp.trackers.mlflow.adapter import MlflowAdapter
+    from aexp.trackers.mlflow.store import Store
 
 _OFFLINE_ID_TAG = "aexp.offline_id"  # of runs that the command made besides ours
 _PARENT_TAG = "mlflow.parentRunId"
@@ -61,7 +61,7 @@ def bring(
     place = where.chosen_uri(told if isinstance(told, str) else None, where.root_of(folder))
     deadline = Deadline(timeout_s)
     if folder.endswith(local.MARK):
-        from aexp.trackers.mlflow_resend import resend
+        from aexp.trackers.mlflow.resend import resend
 
         adapter.uri, adapter.marks = place, False
         url: str | None = resend(adapter, Path(folder), about, deadline)

@@ -10,11 +10,11 @@ from aexp.errors import AexpError
 from aexp.model import printable, section
 from aexp.paths import Repo
 from aexp.runs.store import read_run
-from aexp.trackers import wandb_resend
 from aexp.trackers.binding import record_handle
 from aexp.trackers.contract import RunHandle
 from aexp.trackers.files import write_owner
 from aexp.trackers.frame import frame_of
+from aexp.trackers.wandb import resend
 
 _BACKEND = "wandb"
 _MAX_DEPTH = 20
@@ -82,16 +82,16 @@ def _tie(active: Mirrored, wandb_run: Any) -> None:
     if section(run.doc, "tracker").get("backend") in (None, _BACKEND):
         record_handle(repo, job_id, handle_of(wandb_run))
     # else the run is bound to another tracker, and gets the rows there as well
-    left = wandb_resend.left_behind(active.workspace, str(wandb_run.id))
+    left = resend.left_behind(active.workspace, str(wandb_run.id))
     path = str(wandb_run.settings.sync_dir)
-    wandb_resend.mark(path, active.attempt, is_own=True)
+    resend.mark(path, active.attempt, is_own=True)
     if left and not wandb_run.offline:
         handle = handle_of(wandb_run)
         handle.extra |= {"run": wandb_run, "next_step": wandb_run.starting_step}
         before = active.attempt - 1
-        wandb_resend.send_missing(None, handle, active.workspace, through=before, is_own=True)
+        resend.send_missing(None, handle, active.workspace, through=before, is_own=True)
         for earlier in left:
-            wandb_resend.arrived(active.workspace, earlier, str(wandb_run.id), handle.url)
+            resend.arrived(active.workspace, earlier, str(wandb_run.id), handle.url)
 
 
 def handle_of(wandb_run: Any) -> RunHandle:
@@ -172,7 +172,7 @@ class _Mirror:
             self.close()
             done = finish(*arguments, **keywords)
             if not self._run.disabled:
-                wandb_resend.unmark(str(self._run.settings.sync_dir))
+                resend.unmark(str(self._run.settings.sync_dir))
             return done
 
         return finish_mirrored

@@ -16,7 +16,7 @@ from aexp.files import pretty_json, read_object, remove, write_atomic
 from aexp.model import JOB_ID
 from aexp.paths import TRACKER
 from aexp.trackers.contract import OfflineRun
-from aexp.trackers.mlflow_where import without_credentials
+from aexp.trackers.mlflow.where import without_credentials
 
 FOLDER = "mlflow"
 ABOUT = "aexp.json"

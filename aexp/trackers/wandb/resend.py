@@ -26,10 +26,10 @@ from aexp.trackers import synced
 from aexp.trackers.binding import bound, wanted
 from aexp.trackers.contract import OfflineRun, RunHandle, SyncResult
 from aexp.trackers.frame import frame_of
-from aexp.trackers.wandb_init import plain_floats
+from aexp.trackers.wandb.init import plain_floats
 
 if TYPE_CHECKING:
-    from aexp.trackers.wandb import WandbAdapter
+    from aexp.trackers.wandb.adapter import WandbAdapter
 
 # In the folder of a run of ours until all that it was given is complete there, or at W&B.
 MARK = ".aexp-unfinished"
