@@ -60,6 +60,7 @@ class SeriesWriter:
         self.path = path
         self._descriptor = -1
         self._torn = False
+        self._has_nan = False
         self._head = f'{{"attempt":{int(attempt)},"step":'
 
     def append(
@@ -78,8 +79,9 @@ class SeriesWriter:
         number = "null" if step is None else str(step if type(step) is int else _step(step))
         when = clock.time() if time is None else _time(time)
         try:
-            text = _encode(metrics)
+            text = _encode(_named(metrics) if self._has_nan else metrics)
         except (TypeError, ValueError, RecursionError):
+            self._has_nan = True  # one NaN mostly means more of them
             text = _encode_slowly(metrics)
         if text[0] != "{":
             raise MetricError(f"{type(metrics).__name__} is no mapping of names to values", _HINT)
