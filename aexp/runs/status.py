@@ -34,6 +34,7 @@ from aexp.runs.publish import entry_of, publish
 from aexp.runs.store import read_run_to_edit
 from aexp.version import __version__
 
+_MAX_PRELUDE = 10_000
 _ALLOWED: dict[str, frozenset[str]] = {
     CREATED: frozenset({QUEUED, RUNNING, *TERMINAL_STATUSES}),
     QUEUED: frozenset({RUNNING, *TERMINAL_STATUSES}),
@@ -84,6 +85,7 @@ def begin_attempt(
     claim: Claim,
     *,
     command: str | None = None,
+    prelude: str | None = None,
     log: str | None = None,
     environment: dict[str, str] | None = None,
     by_hand: Mapping[str, Any] | None = None,
@@ -129,6 +131,8 @@ def begin_attempt(
             attempt["slurm_job_id"] = owner.slurm_job_id
         if command is not None:
             attempt["command"] = command
+        if prelude is not None and len(prelude) <= _MAX_PRELUDE:
+            attempt["prelude"] = prelude
         if log is not None:
             attempt["log"] = log
         if environment is not None:

@@ -173,6 +173,9 @@ def test_what_the_command_needs_beside_the_code(research: Any, tmp_path: Path) -
     job_id = added["runs"][0]["job_id"]
     research.aexp("run-queued", job_id)
     assert research.entry(job_id)["metrics"] == {"n": 753}
+    assert research.doc(job_id)["aexp_run"]["attempts"][0]["prelude"] == "export GREETING=3"
+    path = next(research.root.glob("kb/research/experiments/E002*.md"))
+    path.write_text(path.read_text().replace("GREETING=3", "GREETING=4"))
     before = worktrees(research)
 
     # Any failure after the worktree was made takes it away again, submodule and all.
