@@ -16,7 +16,7 @@ from aexp.trackers.contract import (
     TrackerAdapter,
     TrackerBinding,
 )
-from aexp.trackers.wandb import login, resend
+from aexp.trackers.wandb import login, marks, resend
 from aexp.trackers.wandb.init import (
     INIT_TIMEOUT_S,
     MAX_NAME,
@@ -32,9 +32,9 @@ from aexp.trackers.wandb.init import (
     tags_for,
     without_secrets,
 )
+from aexp.trackers.wandb.service import end_service
 
 FINISH_TIMEOUT_S = 20.0
-UNFINISHED = resend.MARK
 _NOT_IN_ARTIFACT_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -103,7 +103,7 @@ class WandbAdapter(TrackerAdapter):
         ``extra["next_step"]`` of the handle is the first step that W&B does not have yet.
         """
         if not offline:
-            trouble = login.look()
+            trouble = login.recent_trouble(workspace) or login.look()
             if trouble is not None:
                 raise TrackerInitError(*trouble)
         arguments = init_arguments(
@@ -119,6 +119,8 @@ class WandbAdapter(TrackerAdapter):
             entity=self.entity,
             job_type=self.job_type,
         )
+        if workspace is not None and attempt is not None and run_id is not None:
+            marks.begin(workspace, run_id, attempt)
         with own_folders(workspace), without_secrets():
             sdk = quiet_sdk()
             settings = known_settings(
@@ -135,6 +137,7 @@ class WandbAdapter(TrackerAdapter):
             try:
                 run = sdk.init(**arguments, reinit="create_new", settings=settings)
             except Exception as error:
+                end_service()  # it would hold the run's id
                 raise not_opened(error) from error
         path = str(run.settings.sync_dir)
         url = None if offline else run.url
@@ -146,12 +149,13 @@ class WandbAdapter(TrackerAdapter):
 
     def _take_over(self, handle: RunHandle, workspace: str | Path, attempt: int) -> None:
         """Send what earlier attempts have left; from here on this one's folder is to be watched."""
-        left = resend.left_behind(workspace, handle.id)
+        own = handle.extra["path"]
+        left = [path for path in resend.left_behind(workspace, handle.id) if path != own]
         if left and not handle.extra["offline"]:
             handle.extra["next_step"] = resend.send_missing(
                 self, handle, workspace, through=attempt - 1
             )
-        resend.mark(handle.extra["path"], attempt)
+        marks.opened(own, attempt)
         if not handle.extra["offline"]:
             for path in left:
                 resend.arrived(workspace, path, handle.id, handle.url)
@@ -208,13 +212,13 @@ class WandbAdapter(TrackerAdapter):
                 f"W&B has not taken everything within {self.finish_timeout_s:g} s",
                 "what is missing is kept; send it with: aexp sync-offline",
             ) from error
-        resend.unmark(handle.extra["path"])
+        marks.unmark(handle.extra["path"])
 
     def list_runs(self, *, project: str | None, group_prefix: str | None = None) -> list[RunRecord]:
         """Ask the service for the runs of a project whose group begins with `group_prefix`."""
         trouble = login.look()
         if trouble is not None:
-            raise TrackerInitError(trouble.message, trouble.hint.partition(";")[0])
+            raise TrackerInitError(*trouble)
         sdk = quiet_sdk()
         filters = {"group": {"$regex": "^" + re.escape(group_prefix)}} if group_prefix else {}
         path = f"{self.entity}/{project}" if self.entity else str(project)
@@ -250,12 +254,14 @@ class WandbAdapter(TrackerAdapter):
         }
         if secrets_of_slurm() and "WANDB__DISABLE_META" not in os.environ:
             wanted["WANDB__DISABLE_META"] = "true"  # the SDK uploads every SLURM_ variable
+        trouble = None
         if "WANDB_MODE" not in os.environ:
             trouble = None if offline else login.look()
             if trouble is not None:
                 self.remark = f"{trouble.message}; {trouble.hint}"
             if offline or trouble is not None:
                 wanted["WANDB_MODE"] = "offline"
+        login.note(workspace, trouble)
         return {key: value for key, value in wanted.items() if value}
 
     def find_offline(self, workspace: str | Path) -> list[OfflineRun]:
@@ -271,7 +277,7 @@ class WandbAdapter(TrackerAdapter):
         """
         from aexp.trackers.wandb import offline as wandb_offline
 
-        mark = resend.read_mark(offline_run.path)
+        mark = marks.read_mark(offline_run.path)
         is_online = not offline_run.path.name.startswith("offline-")
         if mark is not None and is_online:  # `wandb sync` would add its rows a second time
             return resend.resend(self, offline_run, mark)

@@ -21,11 +21,10 @@ from aexp.errors import TrackerInitError
 from aexp.model import JOB_ID, printable
 from aexp.trackers.contract import OfflineRun, SyncResult
 from aexp.trackers.wandb import login
-from aexp.trackers.wandb.resend import MARK
+from aexp.trackers.wandb.marks import FOLDER as FOLDER
+from aexp.trackers.wandb.marks import RUN_FOLDER, is_void, read_mark, run_id_of
 
 BACKEND = "wandb"
-FOLDER = "wandb"
-_RUN_FOLDER = re.compile(r"(offline-)?run-(\d{8}_\d{6})-(.+)")
 _HEADER_BYTES = 7  # of a run file without a record: its process has died as it was made
 _LOOK_S = 10.0
 _END_S = 3.0
@@ -61,18 +60,21 @@ def find(workspace: str | Path) -> list[OfflineRun]:
     job = os.path.basename(os.path.abspath(workspace))
     found = []
     for name in names:
-        parts = _RUN_FOLDER.fullmatch(name)
+        parts = RUN_FOLDER.fullmatch(name)
         path = os.path.join(base, name)
         if parts is None or not _is_due(path, is_offline=bool(parts[1])):
             continue
         job_id = job if JOB_ID.fullmatch(job) else None
-        found.append(OfflineRun(Path(path), BACKEND, parts[3], job_id, parts[2]))
+        run_id = run_id_of(path) or parts[3]
+        found.append(OfflineRun(Path(path), BACKEND, run_id, job_id, parts[2]))
     return sorted(found, key=lambda run: (run.created_at, run.path.name))
 
 
 def _is_due(path: str, *, is_offline: bool) -> bool:
-    if os.path.exists(os.path.join(path, MARK)):
+    if read_mark(path) is not None:
         return True
+    if is_void(path):
+        return False
     return _has_records(path) and (is_offline or _is_broken_off(path))
 
 
@@ -125,8 +127,8 @@ def sync(offline_run: OfflineRun, *, timeout_s: float) -> SyncResult:
     _check_version()
     trouble = login.look(min(_LOOK_S, timeout_s))
     if trouble is not None:
-        advice = (trouble.hint or "").partition("; the run is kept")[0]
-        return SyncResult(path, False, trouble.message, advice, seconds=time.monotonic() - began)
+        seconds = time.monotonic() - began
+        return SyncResult(path, False, trouble.message, trouble.advice, seconds=seconds)
     if _is_overtaken(offline_run):
         advice = f"send it as a run of its own: wandb sync --id NEW-ID {path}"
         return SyncResult(
@@ -155,8 +157,10 @@ def _is_overtaken(run: OfflineRun) -> bool:
     if not run.path.name.startswith("offline-") or any(run.path.glob("*.syncstate")):
         return False
     for other in run.path.parent.iterdir():
-        parts = _RUN_FOLDER.fullmatch(other.name)
-        if parts and not parts[1] and parts[3] == run.run_id and parts[2] > run.created_at:
+        parts = RUN_FOLDER.fullmatch(other.name)
+        if parts is None or parts[1] or parts[2] <= run.created_at or is_void(other):
+            continue
+        if run_id_of(other) == run.run_id:
             return True
     return False
 

@@ -11,12 +11,10 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from aexp.errors import AexpError
-from aexp.files import read_bytes, read_object, write_atomic
+from aexp.files import read_bytes
 from aexp.ledger.projection import final_metrics
 from aexp.model import COMPLETE, RUNNING
 from aexp.paths import ASSETS, METRICS, SERIES, Repo
@@ -26,72 +24,15 @@ from aexp.trackers import synced
 from aexp.trackers.binding import bound, wanted
 from aexp.trackers.contract import OfflineRun, RunHandle, SyncResult
 from aexp.trackers.frame import frame_of
+from aexp.trackers.wandb import marks
 from aexp.trackers.wandb.init import plain_floats
+from aexp.trackers.wandb.marks import Mark, folders, marked_folders, unmark
 
 if TYPE_CHECKING:
     from aexp.trackers.wandb.adapter import WandbAdapter
 
-# In the folder of a run of ours until all that it was given is complete there, or at W&B.
-MARK = ".aexp-unfinished"
-_COMPLETE = ".aexp-complete"  # what the mark becomes
-_RUN_FOLDER = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(.+)")
 _LATER_ATTEMPTS = re.compile(r"[0-9a-f]{32}-(\d+)")
 _BATCH = 2000
-
-
-class Mark(NamedTuple):
-    """What a folder may have lost.
-
-    Attributes
-    ----------
-    attempt : int
-        Rows of this attempt.
-    is_own : bool
-        Whether the training code has opened the run itself: its rows are kept as they were
-        given, its name and config are its own.
-    """
-
-    attempt: int
-    is_own: bool = False
-
-
-def mark(path: str, attempt: int, *, is_own: bool = False) -> None:
-    """Note in a run's folder whose rows it is to hold."""
-    if os.path.isdir(path):
-        content = json.dumps(Mark(attempt, is_own)._asdict())
-        write_atomic(os.path.join(path, MARK), content.encode())
-
-
-def unmark(path: str | Path) -> None:
-    """Note that a folder's run is complete, and that our series has its rows, too."""
-    with suppress(OSError):
-        os.replace(os.path.join(path, MARK), os.path.join(path, _COMPLETE))
-
-
-def read_mark(path: str | Path) -> Mark | None:
-    """Return a folder's mark, None for one that is complete or not ours."""
-    try:
-        found = read_object(os.path.join(path, MARK)) or {}
-    except AexpError:
-        return None
-    attempt = found.get("attempt")
-    return Mark(attempt, bool(found.get("is_own"))) if isinstance(attempt, int) else None
-
-
-def marked_folders(workspace: str | Path, run_id: str) -> dict[str, int]:
-    """Return the marked folders of a W&B run with their attempts."""
-    found = {}
-    base = os.path.join(workspace, "wandb")
-    try:
-        names = os.listdir(base)
-    except OSError:
-        return {}
-    for name in sorted(names):
-        parts = _RUN_FOLDER.fullmatch(name)
-        known = read_mark(os.path.join(base, name)) if parts else None
-        if parts is not None and parts[1] == run_id and known is not None:
-            found[os.path.join(base, name)] = known.attempt
-    return found
 
 
 def left_behind(workspace: str | Path, run_id: str) -> list[str]:
@@ -102,18 +43,11 @@ def left_behind(workspace: str | Path, run_id: str) -> list[str]:
     has the rows of all of them.
     """
     known = synced.marks(str(workspace))
-    base = os.path.join(workspace, "wandb")
-    try:
-        names = os.listdir(base)
-    except OSError:
-        return []
     found = set(marked_folders(workspace, run_id))
-    for name in names:
-        parts = _RUN_FOLDER.fullmatch(name)
-        is_offline = parts is not None and parts[1] == run_id and name.startswith("offline-")
-        path = os.path.join(base, name)
-        is_ours = is_offline and os.path.exists(os.path.join(path, _COMPLETE))
-        if is_ours and f"wandb/{name}" not in known:
+    for path in folders(workspace, run_id):
+        is_offline = os.path.basename(path).startswith("offline-")
+        is_ours = is_offline and os.path.exists(os.path.join(path, marks.COMPLETE))
+        if is_ours and os.path.relpath(path, workspace) not in known:
             found.add(path)
     return sorted(found)
 
