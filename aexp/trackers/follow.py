@@ -27,6 +27,7 @@ from aexp.trackers.files import STATE, init_bound_s, read_owner, tracker_file
 from aexp.trackers.frame import frame_of
 from aexp.trackers.pipe import DEAD_S, Ending, Pipe
 from aexp.trackers.registry import adapter_for
+from aexp.trackers.turn import take_turn
 
 POLL_S = 0.5
 _BATCH = 500
@@ -50,11 +51,20 @@ class Follower:
         From the wrapper.
     fallback : str, optional
         Why the tracker is used offline although the run's settings say otherwise.
+    turn : int, optional
+        The descriptor of the lock that `take_turn` gives; an offline beginning keeps it.
     """
 
     def __init__(
-        self, repo: Repo, job_id: str, attempt: int, pipe: Pipe, fallback: str | None = None
+        self,
+        repo: Repo,
+        job_id: str,
+        attempt: int,
+        pipe: Pipe,
+        fallback: str | None = None,
+        turn: int | None = None,
     ) -> None:
+        self.turn = turn
         self.repo, self.job_id, self.attempt, self.pipe = repo, job_id, attempt, pipe
         self.fallback = fallback
         run = read_run(repo, job_id)
@@ -76,6 +86,7 @@ class Follower:
         self.handle: RunHandle | None = None
         self.failures = 0
         self.rows = 0
+        self.is_passed: set[str] = set()  # files that have rows of a later attempt
         self.problems: list[str] = []
 
     @property
@@ -96,16 +107,19 @@ class Follower:
     def send_rows(self, *, last: bool = False) -> None:
         """Hand on the rows that have come since the last look."""
         for reader, key in ((self.series, "series"), (self.file, "file")):
-            while rows := reader.read(_BATCH):
+            while key not in self.is_passed and (rows := reader.read(_BATCH)):
                 self._send(rows, key, reader.offset)
             if last:  # nobody writes any more: the last line needs no newline
                 rest = _rest(reader.path, reader.offset)
-                if reader.offset and rest.strip():
+                if reader.offset and rest.strip() and key not in self.is_passed:
                     self._send(parse_lines([rest], reader.flat), key, reader.offset + len(rest))
 
     def _send(self, rows: list[Row], key: str, end: int) -> None:
         at = self.cursor.value
         for row in rows[at[key + "_sent"] :]:
+            if row.attempt > self.attempt:  # this follower's wrapper is dead, the run goes on
+                self.is_passed.add(key)
+                break
             at[key + "_sent"] += 1
             if key == "file":
                 row = row._replace(attempt=self.attempt)
@@ -120,7 +134,8 @@ class Follower:
                 self.rows += 1
         if self.gathers:
             self._call(self.adapter.flush)
-        at[key], at[key + "_sent"] = end, 0
+        if key not in self.is_passed:
+            at[key], at[key + "_sent"] = end, 0
         self.cursor.save()
 
     def send_assets(self) -> None:
@@ -167,6 +182,8 @@ class Follower:
         if not self.offline and seconds is not None and seconds < bound:
             self._go_offline("there was no time left to reach it")
         self.handle = self._init(bound)
+        # An adapter may choose the id itself; the next attempt knows the run by that one.
+        self.cursor.run_id = f"{self.backend}:{self.handle.id}"
         next_step = self.handle.extra.get("next_step")
         if isinstance(next_step, int):
             self.cursor.raise_to(next_step)
@@ -208,7 +225,12 @@ class Follower:
             report(self.repo, self.job_id, self.attempt, self, problem=why)
             os._exit(1)
         self.pipe.hand_on()
-        arguments = [self.job_id, str(self.attempt), "--offline", why, *self.pipe.ending_words()]
+        turn = "-"
+        if self.turn is not None:
+            os.set_inheritable(self.turn, True)
+            turn = str(self.turn)
+        arguments = [self.job_id, str(self.attempt), "--offline", why, turn]
+        arguments += self.pipe.ending_words()
         os.execv(sys.executable, [sys.executable, "-P", "-m", "aexp.trackers.follow", *arguments])
 
     def _call(self, method: Any, *arguments: Any, **keywords: Any) -> bool:
@@ -329,12 +351,17 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         # A scheduler ends all processes of a job at once; the wrapper tells when it is over.
         signal.signal(number, lambda *_: None)
-    pipe = Pipe(arguments[4:])
+    pipe = Pipe(arguments[5:])
     repo = Repo.find()
     follower = None
     try:
         fallback = arguments[3] if arguments[2:3] == ["--offline"] else None
-        follower = Follower(repo, job_id, attempt, pipe, fallback)
+        if arguments[4:5] and arguments[4].isdigit():
+            turn = int(arguments[4])
+            os.set_inheritable(turn, False)
+        else:
+            turn = take_turn(repo.run_dir(job_id), pipe)
+        follower = Follower(repo, job_id, attempt, pipe, fallback, turn)
         follower.end(follower.follow())
     except Exception as error:
         print(f"aexp: {_words(error)}", flush=True)

@@ -16,6 +16,7 @@ from aexp.trackers.bound_url import set_url
 from aexp.trackers.contract import OfflineRun, SyncResult
 from aexp.trackers.find_offline import Found, Store, find, is_running, open_store
 from aexp.trackers.sync_process import Processes
+from aexp.trackers.turn import turn_if_free
 
 DEFAULT_JOBS = 4
 DEFAULT_TIMEOUT_S = 600.0
@@ -286,10 +287,15 @@ class _Work:
                     # Another process was quicker.
                     result.state = ALREADY
                     return
-                options = chain.found.options(run.backend)
-                root = self.store.repo.root if self.store.repo is not None else None
-                done = self.processes.sync(run, options, root=root, timeout_s=self.timeout_s)
-                self._note(chain, run, result, done)
+                with turn_if_free(workspace) as is_ours:
+                    if not is_ours and not chain.is_running:
+                        # The wrapper was killed; its follower is still at work.
+                        result.state = IS_RUNNING
+                        return
+                    options = chain.found.options(run.backend)
+                    root = self.store.repo.root if self.store.repo is not None else None
+                    done = self.processes.sync(run, options, root=root, timeout_s=self.timeout_s)
+                    self._note(chain, run, result, done)
         except (AexpError, OSError) as error:
             message = error.message if isinstance(error, AexpError) else str(error)
             _fail(result, message, getattr(error, "hint", None) or "")

@@ -47,7 +47,8 @@ class Misbehaving(TrackerAdapter):
             os.write(2, b"\xfe\n" * 1000)
             print(sys.stdin.read())
         where = Path(os.environ["TRACKED"])
-        where.write_text(f"{config['job_id']} offline={offline}\n")
+        with where.open("a") as file:
+            file.write(f"{config['job_id']} offline={offline}\n")
         return RunHandle("own-id", self.name, "http://user:pw@host/run/1", project, group, {})
 
     def log(self, handle: RunHandle, metrics: Any) -> None:
@@ -66,6 +67,12 @@ class Misbehaving(TrackerAdapter):
     def finish(self, handle: RunHandle, *, exit_code: int = 0) -> None:
         if self.mode == "finish hangs":
             time.sleep(FOREVER)
+        if self.mode == "a failure's finish waits" and exit_code:
+            where = Path(os.environ["TRACKED"])
+            with where.open("a") as file:
+                file.write("finishing\n")
+            while not where.with_name("go-on").exists():
+                time.sleep(0.02)
         with open(os.environ["TRACKED"], "a") as file:
             file.write(f"finish {exit_code}\n")
 

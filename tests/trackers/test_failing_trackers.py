@@ -67,3 +67,39 @@ def test_the_run_completes_and_the_message_says_what_happened(
         told = research.doc(job_id)["tracker"]
         assert entry["tracker"] == {key: told[key] for key in told if told[key] is not None}
         assert "pw" not in json.dumps(entry)
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_the_next_attempt_waits_for_the_follower_of_a_killed_wrapper(
+    research, env, wait_until, goes_on: bool
+) -> None:
+    """One process at a time writes to the tracker's run: the old one's end comes first, or never.
+
+    One that does not end is killed when the new attempt has no time left to wait.
+    """
+    tracked = Path(env["TRACKED"])
+    experiment(research, "a failure's finish waits")
+    (research.root / "train.sh").write_text(
+        'echo "{\\"step\\": 9, \\"loss\\": 0.$AEXP_ATTEMPT}" >> $AEXP_METRICS_PATH\n'
+        'echo "{\\"step\\": 1$AEXP_ATTEMPT, \\"loss\\": 0.5}" >> $AEXP_METRICS_PATH\n'
+        "[ $AEXP_ATTEMPT = 2 ] || sleep 100\n"
+    )
+    add = ("queue", "add", "--experiment", "E001", "--sp", "seed=0")
+    job_id = research.json(*add, env=env)["runs"][0]["job_id"]
+    bounds = {**env, "AEXP_TRACKER_TIMEOUT_S": "20" if goes_on else "6"}
+    wrapper = research.start_aexp("run-queued", job_id, env=bounds)
+    wait_until(lambda: tracked.exists() and "0.5" in tracked.read_text())
+    wrapper.kill()
+    wrapper.wait()
+    wait_until(lambda: "finishing" in tracked.read_text())
+    again = research.start_aexp("run-queued", job_id, env=bounds)
+    if goes_on:
+        wait_until(lambda: research.status(job_id) == "complete")
+        assert tracked.read_text().count("offline=") == 1
+        tracked.with_name("go-on").touch()
+    assert again.wait(timeout=60) == 0
+    lines = tracked.read_text().splitlines()
+    starts = [at for at, line in enumerate(lines) if "offline=" in line]
+    assert len(starts) == 2
+    assert lines[starts[1] - 1] == ("finish 1" if goes_on else "finishing")
+    assert lines[starts[1] + 1 :] == ["{'loss': 0.5}"] * 2 + ["finish 0"]
