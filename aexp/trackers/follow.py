@@ -126,7 +126,8 @@ class Follower:
             metrics = numbers(row.metrics)
             if row.attempt < self.first_attempt or not metrics or not self._is_open():
                 continue
-            if not self.cursor.is_new(row):
+            metrics = self.cursor.new_of(row, metrics)
+            if not metrics:
                 continue
             if not self.gathers:
                 self.cursor.save()
@@ -141,14 +142,18 @@ class Follower:
     def send_assets(self) -> None:
         """Hand on the files that the run has kept since the last look."""
         path = self.repo.run_file(self.job_id, _INDEX)
-        data = _rest(path, self.cursor.value["assets"])
-        for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True):
-            self.cursor.value["assets"] += len(line)
-            self.cursor.save()
-            name, where, attempt = _asset(line)
-            if where and attempt >= self.first_attempt and self._is_open():
-                whole = os.path.join(self.repo.run_dir(self.job_id), where)
-                self._call(self.adapter.log_artifact, name, whole)
+        while True:
+            data = _rest(path, self.cursor.value["assets"])
+            lines = data[: data.rfind(b"\n") + 1].splitlines(keepends=True)
+            if not lines:
+                return
+            for line in lines:
+                self.cursor.value["assets"] += len(line)
+                self.cursor.save()
+                name, where, attempt = _asset(line)
+                if where and attempt >= self.first_attempt and self._is_open():
+                    whole = os.path.join(self.repo.run_dir(self.job_id), where)
+                    self._call(self.adapter.log_artifact, name, whole)
 
     def end(self, ending: Ending | None) -> None:
         """Bring the tracker's run to its end: final numbers, then how it ended."""

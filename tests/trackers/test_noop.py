@@ -162,7 +162,7 @@ def test_the_cursor_lets_each_step_pass_once(
         highest = max(before, default=-1)
         for step in steps:
             seen += 1
-            if cursor.is_new(Row(number, step, None, {})):
+            if cursor.new_of(Row(number, step, None, {}), {"loss": 1}):
                 sent.append((number, step))
                 assert step is None or step > highest
             else:
@@ -173,4 +173,27 @@ def test_the_cursor_lets_each_step_pass_once(
                 cursor = Cursor(repo, job_id, "noop:x", number)
     text = (Path(repo.run_dir(job_id)) / "tracker" / "cursor.json").read_text() if seen else "{}"
     assert json.loads(text) is not None
-    assert Cursor(repo, job_id, "noop:another", 1).value["high"] == -1
+    another = Cursor(repo, job_id, "noop:another", 1)
+    assert another.new_of(Row(1, 0, None, {}), {"loss": 1}) == {"loss": 1}
+
+
+def test_a_step_that_was_logged_in_part_is_completed(tmp_path: Path) -> None:
+    from aexp.paths import Repo
+    from aexp.runs.series import Row
+
+    repo, job_id = Repo(tmp_path), "0" * 32
+    first = Cursor(repo, job_id, "noop:x", 1)
+    many = {f"layer.{number}.gradient": 0.5 for number in range(400)}
+    for step in range(3):
+        assert first.new_of(Row(1, step, None, {}), {"loss": 1, **many}) == {"loss": 1, **many}
+        first.save()
+    first.save()
+    # Killed before it had evaluated step 2; the next one begins again at step 1.
+    second = Cursor(repo, job_id, "noop:x", 2)
+    assert second.new_of(Row(2, 1, None, {}), {"loss": 1, **many}) == {}
+    assert second.new_of(Row(2, 2, None, {}), {"loss": 1, "accuracy": 0.9}) == {"accuracy": 0.9}
+    assert second.new_of(Row(2, 3, None, {}), {"loss": 1}) == {"loss": 1}
+    second.raise_to(10)
+    assert second.new_of(Row(2, 9, None, {}), {"other": 1}) == {}
+    second.save()
+    assert Cursor(repo, job_id, "noop:x", 2).new_of(Row(2, 9, None, {}), {"other": 1}) == {}

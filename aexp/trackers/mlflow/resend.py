@@ -25,6 +25,7 @@ from aexp.trackers.mlflow import store as stores
 from aexp.trackers.mlflow import values as values
 from aexp.trackers.mlflow import where as where
 from aexp.trackers.mlflow.sync import Deadline
+from aexp.trackers.once import Once
 
 if TYPE_CHECKING:
     from aexp.trackers.mlflow.adapter import MlflowAdapter, Opened
@@ -93,18 +94,11 @@ def _attempts(run: Run, run_id: str) -> tuple[int, float]:
 
 
 def _rows(repo: Repo, run: Run, first: int, through: float) -> Iterator[Row]:
-    """Return the rows as they were sent: without steps that an earlier attempt has logged."""
-    attempt, high, last = 0, -1, -1
+    """Return the rows as they were sent: without what an earlier attempt has logged."""
+    once = Once()
     for row in _all_rows(repo, run):
-        if not first <= row.attempt <= through:
-            continue
-        if row.attempt > attempt:
-            attempt, high = row.attempt, max(high, last)
-        if row.step is None:
-            yield row
-        elif row.step > high:
-            last = max(last, row.step)
-            yield row
+        if first <= row.attempt <= through:
+            yield row._replace(metrics=once.new_of(row, numbers(row.metrics)))
 
 
 def _all_rows(repo: Repo, run: Run) -> Iterator[Row]:
