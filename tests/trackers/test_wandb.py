@@ -139,24 +139,51 @@ try:
         raise ValueError("diverged")
 except ValueError:
     print(down.id)
+
+os.environ["WANDB_BASE_URL"] = sys.argv[1]  # answers, and then does not open the run
+stuck = aexp.create_run(experiment_id="E001", statepoint={"condition": "full", "seed": 3})
+short = wandb.Settings(init_timeout=1, base_url=sys.argv[1])
+with aexp.run_lifecycle(stuck), tracked_run(stuck, project="p1", settings=short) as run:
+    run.log({"loss": 0.5})
+    run.log({"loss": 0.25})
+print(stuck.id)
+
+# A project that W&B refuses, offline too.
+refused = aexp.create_run(experiment_id="E001", statepoint={"condition": "full", "seed": 4})
+with aexp.run_lifecycle(refused), tracked_run(refused, project="no/such") as run:
+    run.log({"loss": 0.5})
+    run.log({"loss": 0.25}, step=7)
+    run.summary["best"] = 0.1
+print(refused.id)
+
+os.environ["RANK"] = "1"
+rank = aexp.create_run(experiment_id="E001", statepoint={"condition": "full", "seed": 5})
+with aexp.run_lifecycle(rank), tracked_run(rank, project="p1") as run:
+    run.log({"loss": 0.5})
+print(rank.id)
 """
 
 
 def test_tracked_run_and_prepare_tracker(research: Any, wandb_service: Any) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", OWN_SCRIPT],
-        env=environment(wandb_service),
-        cwd=research.root,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    with wandb_server.serving() as stuck:
+        stuck.hang("UpsertBucket")
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", OWN_SCRIPT, stuck.url],
+            env=environment(wandb_service),
+            cwd=research.root,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
     assert done.returncode == 0, done.stderr
-    first, second, third = done.stdout.splitlines()
-    # The only line on the training's output says what to do.
-    assert done.stderr.count("\n") == 1
-    assert "cannot be reached: Connection refused" in done.stderr
-    assert "aexp sync-offline" in done.stderr
+    first, second, third, late, refused, other_rank = done.stdout.splitlines()
+    # Of each run that W&B did not get, one line on the training's output says what to do.
+    said = done.stderr.splitlines()
+    assert len(said) == 3, done.stderr
+    assert "cannot be reached: Connection refused" in said[0]
+    assert "Timed out initializing run" in said[1]
+    assert all("aexp sync-offline" in line for line in said[:2])
+    assert "only the run's own series is kept" in said[2]
 
     tracked = wandb_service.runs[first]
     doc, entry = research.doc(first), research.entry(first)
@@ -193,3 +220,18 @@ def test_tracked_run_and_prepare_tracker(research: Any, wandb_service: Any) -> N
     assert research.status(third) == "failed"
     assert research.doc(third)["summary_metrics"] == {"loss": 0.5}
     assert list(research.workspace(third).glob("wandb/offline-run-*"))
+
+    # An opening that fails leaves nothing that W&B could get later but the whole run.
+    assert stuck.runs == {}
+    (sent,) = research.json("sync-offline", late, env=wandb_service.environment)
+    assert (sent["state"], sent["job_id"]) == ("synced", late)
+    assert [row["loss"] for row in wandb_service.runs[late].rows] == [0.5, 0.25]
+    assert wandb_service.runs[late].config["job_id"] == late
+    assert wandb_service.runs[late].state == "finished"
+
+    assert research.status(refused) == "complete"
+    assert research.entry(refused)["metrics"] == {"loss": 0.25, "best": 0.1}
+    assert len((research.workspace(refused) / "series.jsonl").read_text().splitlines()) == 2
+
+    assert other_rank not in wandb_service.runs
+    assert not (research.workspace(other_rank) / "series.jsonl").exists()

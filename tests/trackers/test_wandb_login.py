@@ -113,3 +113,22 @@ def test_what_only_the_sdk_can_judge(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_BASE_URL", "http://wandb.example")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     assert wandb_login.look() is None
+
+
+def test_an_answer_is_handed_over_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wrapper has just asked; the process beside the run does not wait for the same."""
+    trouble = wandb_login.Trouble("it hangs", "wait")
+    wandb_login.note(tmp_path, trouble)  # no run's folder
+    assert wandb_login.recent_trouble(tmp_path) is None
+    (tmp_path / "tracker").mkdir()
+    wandb_login.note(tmp_path, trouble)
+    assert wandb_login.recent_trouble(tmp_path) == trouble
+    later = time.time() + 60
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert wandb_login.recent_trouble(tmp_path) is None
+    wandb_login.note(tmp_path, None)
+    assert wandb_login.recent_trouble(tmp_path) is None
+    (tmp_path / "tracker" / "look.json").write_text("[")
+    assert wandb_login.recent_trouble(tmp_path) is None

@@ -142,15 +142,18 @@ def test_faults_of_the_service(
 ) -> None:
     """Every run completes and says what to do; afterwards one sync is complete."""
     with contextlib.ExitStack() as stack:
-        failing, hanging = (stack.enter_context(wandb_server.serving()) for _ in range(2))
+        failing, hanging, stuck = (stack.enter_context(wandb_server.serving()) for _ in range(3))
         failing.mode = "error"
         hanging.hang()
+        stuck.hang("UpsertBucket")  # it answers, and then does not open the run
         ways = {
             "plain": {**wandb_service.environment, "WANDB_API_KEY": wandb_server.WRONG_KEY},
             "handle": failing.environment,
             "own": hanging.environment,
         }
         ids = dict(zip(ways, tracked.add("kind=plain|handle|own,accident=none"), strict=True))
+        ways["stuck"] = {**stuck.environment, "AEXP_TRACKER_INIT_S": "8"}
+        (ids["stuck"],) = tracked.add("kind=handle,accident=stuck")
         ways["cut"] = wandb_service.environment
         (ids["cut"],) = tracked.add("kind=handle,accident=cut")
         running = {way: tracked.start_aexp("run-queued", ids[way], env=ways[way]) for way in ways}
@@ -163,6 +166,7 @@ def test_faults_of_the_service(
         for way, process in running.items():
             said[way] = process.communicate(timeout=120)[0].decode()
             assert process.returncode == 0, said[way]
+        stuck.release()
     for way, job_id in ids.items():
         assert tracked.status(job_id) == "complete", said[way]
         assert tracked.entry(job_id)["metrics"]["loss"] == (1 / 6 if way == "cut" else 1 / 3)
@@ -171,9 +175,11 @@ def test_faults_of_the_service(
     assert "does not accept the key (HTTP 401)" in said["plain"]
     assert "HTTP 500" in said["handle"]
     assert "does not answer within 5 s" in said["own"]
+    assert "no answer within 8 s" in said["stuck"]
+    assert stuck.runs == {}  # nothing goes on trying
     assert wandb_server.WRONG_KEY not in said["plain"]
     wandb_service.up()
     done = tracked.json("sync-offline", env=wandb_service.environment)
-    assert json.dumps(done).count('"ok": true') == 4, done
+    assert json.dumps(done).count('"ok": true') == 5, done
     for way, job_id in ids.items():
         check(tracked, job_id, wandb_service.runs[job_id], 6 if way == "cut" else 3)

@@ -231,7 +231,9 @@ def _open(arguments: dict[str, Any], finish_timeout_s: float, side: "_Side") -> 
         ways.remove("online")
     while True:
         way = ways.pop(0)
-        if way != "disabled":
+        if way == "disabled" and trouble is not None:
+            arguments = {"config": arguments.get("config")}  # one of the others may be refused
+        elif way != "disabled":
             marks.begin(side.workspace, arguments["id"], side.attempt)
         try:
             run = sdk.init(**{**arguments, "mode": way}, settings=ours)

@@ -22,11 +22,13 @@ def end_service() -> bool:
     setup = sys.modules.get("wandb.sdk.wandb_setup")
     if setup is None:
         return True
-    is_used = getattr(setup.singleton(), "most_recent_active_run", None) is not None
+    sdk = setup.singleton()
     ours = _ours()
-    if is_used or not ours:
+    if getattr(sdk, "most_recent_active_run", None) is not None or not ours:
         return False
     end_processes(ours)
+    with contextlib.suppress(AttributeError):  # else Python warns of it at the end
+        sdk._connection._proc.join()
     # It tells of the service's end by sys.exit; all that it would wait for is gone.
     with contextlib.suppress(Exception, SystemExit):
         setup.teardown()
