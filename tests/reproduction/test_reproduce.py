@@ -114,7 +114,10 @@ def test_a_dirty_tree_is_reproduced_exactly(research: Any, again: Path) -> None:
 def test_a_difference_is_shown_and_fails(research: Any, again: Path) -> None:
     research.experiment("""echo '{"a": '$(date +%s%N)', "b": 1}' > "$AEXP_METRICS_PATH" """)
     job_id = research.one()
-    research.aexp("run-queued", job_id)
+    research.aexp("run-queued", job_id, env={"OMP_NUM_THREADS": "3"})
+    told = research.aexp("reproduce", job_id, env={"OMP_NUM_THREADS": "5"}).stdout
+    differing = [line for line in told.splitlines() if line.startswith("differs: ")]
+    assert differing == ["differs: variable OMP_NUM_THREADS: 3 then, 5 now"]
     done = research.aexp("reproduce", job_id, "--to", str(again), "--run", rc=1)
     rows = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line.strip()}
     assert rows["a"][3] == "NO"
