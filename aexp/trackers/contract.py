@@ -146,6 +146,25 @@ class TrackerAdapter(ABC):
     remark: str | None = None
     """What `environment` has found and a person should know, for instance that it is offline."""
 
+    @classmethod
+    def check(cls, settings: Mapping[str, Any]) -> None:
+        """Refuse settings that the tracker would refuse, when runs are queued with them.
+
+        No tracker is asked and no SDK imported here: runs may be queued where there is none.
+
+        Parameters
+        ----------
+        settings : mapping
+            ``backend``, ``project``, ``offline``, ``entity``, ``uri`` and ``options``, as far
+            as they are given.
+
+        Raises
+        ------
+        UsageError
+            With a hint that says what is possible.
+        """
+        return
+
     @abstractmethod
     def init_run(
         self,

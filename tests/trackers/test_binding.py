@@ -66,6 +66,10 @@ def test_the_options_stand_over_the_experiment_s_tracker(research) -> None:
         ("tracker: {backend: noop, options: {x: 1}}", (), "its options: log_root"),
         ("tracker: {backend: noop, options: {log_root: 2020-01-01}}", (), "more than text"),
         ("tracker: {backend: mlflow, uri: 'http://me:secret@host'}", (), "would be written down"),
+        ("tracker: {backend: mlflow, uri: 'http://h?token=secret'}", (), "query or a fragment"),
+        ("tracker: {backend: wandb, project: 'a/b c'}", (), "is no project of W&B's"),
+        ("tracker: {backend: wandb, options: {init_timeout_s: abc}}", (), "is no number"),
+        ("tracker: {backend: mlflow, options: {hand_over: 3}}", (), "neither true nor false"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_queued(

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aexp.errors import TrackerInitError
+from aexp.errors import TrackerInitError, UsageError
+from aexp.model import printable
 from aexp.trackers.contract import (
     OfflineRun,
     RunHandle,
@@ -35,6 +36,7 @@ from aexp.trackers.wandb.init import (
 from aexp.trackers.wandb.service import end_service
 
 FINISH_TIMEOUT_S = 20.0
+_NOT_IN_PROJECT = re.compile(r"[/\\#?%:]")  # wandb.Settings refuses the same
 _NOT_IN_ARTIFACT_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -82,6 +84,17 @@ class WandbAdapter(TrackerAdapter):
         self.job_type = job_type
         self.init_timeout_s = init_timeout_s
         self.finish_timeout_s = finish_timeout_s
+
+    @classmethod
+    def check(cls, settings: Mapping[str, Any]) -> None:
+        """Refuse a project or entity that W&B has no such name for."""
+        for key in ("project", "entity"):
+            name = settings.get(key)
+            if name is not None and (_NOT_IN_PROJECT.search(name) or len(name) > MAX_NAME):
+                raise UsageError(
+                    f"{printable(name)!r} is no {key} of W&B's",
+                    f"at most {MAX_NAME} characters and none of / \\ # ? % :",
+                )
 
     def init_run(
         self,
