@@ -13,6 +13,7 @@ from aexp.model import JOB_ID, RUNNING, Run, printable, section
 from aexp.paths import DEFAULT_STORE, DOCUMENT, TRACKER, Repo
 from aexp.runs.claims import liveness, read_owner
 from aexp.slurm import DEAD, JobStates
+from aexp.trackers import unsent
 from aexp.trackers.contract import OfflineRun
 from aexp.trackers.mlflow import local as mlflow_local
 from aexp.trackers.registry import BUILT_IN, NONE, adapter_for, adapter_options, backends
@@ -126,6 +127,9 @@ def find(
         is_traced = TRACKER in inside and not any(folder in inside for folder in _FOLDERS)
         if (has_others or is_traced) and found.run is not None:
             found.offline += _others(found.run, workspace, backend, adapters)
+        if TRACKER in inside and store.repo is not None and unsent.is_unsent(store.repo, name):
+            left = unsent.find(store.repo, found.run) if found.run is not None else []
+            found.offline += [one for one in left if backend in (None, one.backend)]
         if found.offline:
             yield found
 

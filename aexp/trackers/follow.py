@@ -14,7 +14,6 @@ from typing import Any, NoReturn
 
 from aexp.environment.scrub import scrub_value
 from aexp.errors import AexpError, TrackerInitError
-from aexp.files import pretty_json, write_atomic
 from aexp.ledger.projection import final_metrics
 from aexp.model import COMPLETE, RUNNING, Run, printable
 from aexp.paths import ASSETS, METRICS, SERIES, Repo
@@ -23,11 +22,13 @@ from aexp.runs.store import read_run
 from aexp.trackers.binding import binding_for, record_handle, wanted
 from aexp.trackers.contract import RunHandle, TrackerAdapter, call_supported
 from aexp.trackers.cursor import Cursor
-from aexp.trackers.files import STATE, init_bound_s, read_owner, tracker_file
+from aexp.trackers.files import init_bound_s, read_owner
 from aexp.trackers.frame import frame_of
 from aexp.trackers.pipe import DEAD_S, Ending, Pipe
 from aexp.trackers.registry import adapter_for
+from aexp.trackers.report import report
 from aexp.trackers.turn import take_turn
+from aexp.trackers.unsent import RESEND
 
 POLL_S = 0.5
 _BATCH = 500
@@ -53,6 +54,8 @@ class Follower:
         Why the tracker is used offline although the run's settings say otherwise.
     turn : int, optional
         The descriptor of the lock that `take_turn` gives; an offline beginning keeps it.
+    resends : bool, default False
+        Bring a run that has ended to the tracker itself: what fails stays unsent.
     """
 
     def __init__(
@@ -63,8 +66,10 @@ class Follower:
         pipe: Pipe,
         fallback: str | None = None,
         turn: int | None = None,
+        *,
+        resends: bool = False,
     ) -> None:
-        self.turn = turn
+        self.turn, self.resends = turn, resends
         self.repo, self.job_id, self.attempt, self.pipe = repo, job_id, attempt, pipe
         self.fallback = fallback
         run = read_run(repo, job_id)
@@ -73,7 +78,7 @@ class Follower:
             raise TrackerInitError("the run has no tracker")
         self.settings = settings
         self.backend = str(settings["backend"])
-        self.offline = fallback is not None or bool(settings.get("offline"))
+        self.offline = fallback is not None or (bool(settings.get("offline")) and not resends)
         self.binding = binding_for(run, settings)
         self.frame = frame_of(repo, run)
         self.first_attempt = int(run.record.get("attempts_before") or 0) + 1
@@ -184,7 +189,8 @@ class Follower:
         if owner is not None and owner.backend == self.backend:
             return False
         bound = init_bound_s()
-        if not self.offline and seconds is not None and seconds < bound:
+        has_way_out = not self.offline and not self.resends
+        if has_way_out and seconds is not None and seconds < bound:
             self._go_offline("there was no time left to reach it")
         self.handle = self._init(bound)
         # An adapter may choose the id itself; the next attempt knows the run by that one.
@@ -196,6 +202,7 @@ class Follower:
             record_handle(self.repo, self.job_id, self.handle, self.attempt)
         except AexpError as error:
             self._note(error)
+        report(self.repo, self.job_id, self.attempt, self, ended=False)
         return True
 
     def _init(self, bound: float) -> RunHandle:
@@ -216,7 +223,7 @@ class Follower:
                     attempt=self.attempt,
                 )
         except Exception as error:
-            if self.offline:
+            if self.offline or self.resends:
                 raise
             self._go_offline(_words(error))
         if not isinstance(handle, RunHandle):
@@ -225,10 +232,11 @@ class Follower:
 
     def _go_offline(self, why: str) -> NoReturn:
         """Begin again as a program that uses the tracker offline: nothing of an SDK is left."""
-        print(f"aexp: offline from here on: {why}", flush=True)
-        if self.offline:  # this was offline already: there is no second way
+        if self.offline or self.resends:  # there is no second way
+            print(f"aexp: {why}", flush=True)
             report(self.repo, self.job_id, self.attempt, self, problem=why)
             os._exit(1)
+        print(f"aexp: offline from here on: {why}", flush=True)
         self.pipe.hand_on()
         turn = "-"
         if self.turn is not None:
@@ -279,30 +287,6 @@ class _Guard:
         with self._lock:
             self._done = True
         self._timer.cancel()
-
-
-def report(
-    repo: Repo,
-    job_id: str,
-    attempt: int,
-    follower: Follower | None,
-    *,
-    problem: str | None = None,
-    hint: str | None = None,
-) -> None:
-    """Write down how the tracker's side of an attempt went, for the wrapper and for people."""
-    told = follower.problems if follower is not None else []
-    state = {
-        "attempt": attempt,
-        "offline": follower.offline if follower is not None else None,
-        "fallback": follower.fallback_words if follower is not None else None,
-        "rows": follower.rows if follower is not None else 0,
-        "opened": follower is not None and follower.handle is not None,
-        "problem": problem or (told[0] if told else None),
-        "problems": len(told) + bool(problem),
-        "hint": hint,
-    }
-    write_atomic(tracker_file(repo, job_id, STATE), pretty_json(state))
 
 
 def _recorded_ending(run: Run, attempt: int) -> Ending | None:
@@ -361,12 +345,17 @@ def main(arguments: list[str]) -> int:
     follower = None
     try:
         fallback = arguments[3] if arguments[2:3] == ["--offline"] else None
-        if arguments[4:5] and arguments[4].isdigit():
+        resends = arguments[2:3] == [RESEND]  # whoever asks for it has the turn
+        turn = None
+        if resends:
+            pass
+        elif arguments[4:5] and arguments[4].isdigit():
             turn = int(arguments[4])
             os.set_inheritable(turn, False)
         else:
             turn = take_turn(repo.run_dir(job_id), pipe)
-        follower = Follower(repo, job_id, attempt, pipe, fallback, turn)
+        follower = Follower(repo, job_id, attempt, pipe, fallback, turn, resends=resends)
+        report(repo, job_id, attempt, follower, ended=False)
         follower.end(follower.follow())
     except Exception as error:
         print(f"aexp: {_words(error)}", flush=True)

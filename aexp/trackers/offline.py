@@ -11,7 +11,7 @@ from aexp.errors import AexpError, UsageError
 from aexp.model import printable
 from aexp.paths import Repo
 from aexp.slurm import JobStates
-from aexp.trackers import synced
+from aexp.trackers import synced, unsent
 from aexp.trackers.bound_url import set_url
 from aexp.trackers.contract import OfflineRun, SyncResult
 from aexp.trackers.find_offline import Found, Store, find, is_running, open_store
@@ -314,7 +314,7 @@ class _Work:
         page, mark, place = (done.url or "").partition("#")  # MLflow's pages are fragments
         result.url = strip_url(page) + mark + scrub_value(place) or None
         result.state = SYNCED
-        if not chain.is_running:
+        if not chain.is_running and not unsent.is_one(run):
             synced.mark(chain.found.workspace, run, result.url)
         if self.store.repo is not None and run.job_id and result.url:
             set_url(self.store.repo, run.job_id, run, result.url)

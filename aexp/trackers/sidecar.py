@@ -204,17 +204,20 @@ class Sidecar:
 
     def _report(self, code: int) -> None:
         state = read_quietly(self._repo, self._job_id, STATE)
-        if state.get("attempt") != self._attempt:
+        if state.get("attempt") != self._attempt or not state.get("ended"):
             if code:
                 self._complain(f"its process ended with {code}", self._elsewhere())
             return
         problem, count = state.get("problem"), state.get("problems")
         if problem:
             more = f" ({count} problems in all)" if isinstance(count, int) and count > 1 else ""
-            self._complain(f"{problem}{more}", state.get("hint") or self._elsewhere())
+            hint = state.get("hint") or self._elsewhere()
+            if not state.get("opened"):
+                hint = f"{state.get('hint') or 'nothing is lost'}; later: aexp sync-offline"
+            self._complain(f"{problem}{more}", hint)
         if self._remark and not state.get("opened"):
             self._complain(self._remark)
-        if state.get("fallback"):
+        if state.get("fallback") and state.get("opened"):
             self._complain(f"used offline: {state['fallback']}", "later: aexp sync-offline")
 
     def _elsewhere(self) -> str:

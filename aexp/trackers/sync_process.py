@@ -22,6 +22,7 @@ from aexp.errors import AexpError
 from aexp.files import read_object, write_atomic
 from aexp.model import printable
 from aexp.processes import end_processes, group_members, marked_processes, signal_group
+from aexp.trackers import unsent
 from aexp.trackers.contract import OfflineRun, SyncResult, TrackerAdapter, call_supported
 
 _MARK = "AEXP_SYNC"
@@ -148,6 +149,8 @@ def answer(request: Mapping[str, Any], adapter: TrackerAdapter | None = None) ->
 
     run = OfflineRun(**{**request["run"], "path": Path(request["run"]["path"])})
     try:
+        if unsent.is_one(run):
+            return unsent.send(run, timeout_s=request["timeout_s"])
         adapter = adapter or get_adapter(run.backend, **request["options"])
         done = call_supported(adapter.sync, run, timeout_s=request["timeout_s"])
     except AexpError as error:

@@ -38,6 +38,8 @@ class Misbehaving(TrackerAdapter):
     ) -> RunHandle:
         if self.mode == "no handle":
             return None  # type: ignore[return-value]
+        if self.mode == "init raises until told" and not Path(os.environ["TRACKED"]).exists():
+            raise ValueError("no such project")
         if self.mode == "init raises" or (self.mode == "init raises online" and not offline):
             raise ValueError("no such key")
         if self.mode == "init hangs" or (self.mode == "init hangs online" and not offline):
