@@ -2,6 +2,8 @@
 
 import os
 import random
+import shlex
+import sys
 import time
 from typing import Any
 
@@ -103,4 +105,5 @@ def test_a_hundred_kills(research: Any, witness: Any, processes: Any) -> None:
 
 
 # Its output goes nowhere, so nobody waits for orphans that hold it open.
-COMMAND = "exec snakemake --cores 2 --quiet all >/dev/null 2>&1"
+PROGRAM = f"{shlex.quote(sys.executable)} -P -m snakemake"
+COMMAND = f"exec {PROGRAM} --cores 2 --quiet all >/dev/null 2>&1"
