@@ -22,7 +22,7 @@ from aexp.model import JOB_ID, printable
 from aexp.trackers.contract import OfflineRun, SyncResult
 from aexp.trackers.wandb import login
 from aexp.trackers.wandb.marks import FOLDER as FOLDER
-from aexp.trackers.wandb.marks import RUN_FOLDER, is_void, read_mark, run_id_of
+from aexp.trackers.wandb.marks import MARK, RUN_FOLDER, is_void, read_mark, run_id_of
 
 BACKEND = "wandb"
 _HEADER_BYTES = 7  # of a run file without a record: its process has died as it was made
@@ -71,7 +71,7 @@ def find(workspace: str | Path) -> list[OfflineRun]:
 
 
 def _is_due(path: str, *, is_offline: bool) -> bool:
-    if read_mark(path) is not None:
+    if os.path.exists(os.path.join(path, MARK)) or read_mark(path) is not None:
         return True
     if is_void(path):
         return False
