@@ -13,7 +13,7 @@ from aexp.model import JOB_ID, RUNNING, Run, printable, section
 from aexp.paths import DEFAULT_STORE, DOCUMENT, TRACKER, Repo
 from aexp.runs.claims import liveness, read_owner
 from aexp.slurm import DEAD, JobStates
-from aexp.trackers import unsent
+from aexp.trackers import synced, unsent
 from aexp.trackers.contract import OfflineRun
 from aexp.trackers.mlflow import local as mlflow_local
 from aexp.trackers.registry import BUILT_IN, NONE, adapter_for, adapter_options, backends
@@ -51,11 +51,14 @@ class Found:
         The run's folder.
     offline : list of OfflineRun
         Oldest first.
+    covering : set of pathlib.Path
+        Those of an opening that has not come to its end: with them all of the run is there.
     """
 
     def __init__(self, workspace: str, offline: list[OfflineRun], run: Run | None = None) -> None:
         self.workspace = workspace
         self.offline = offline
+        self.covering: set[Path] = set()
         self._run = run
 
     @property
@@ -128,10 +131,24 @@ def find(
         if (has_others or is_traced) and found.run is not None:
             found.offline += _others(found.run, workspace, backend, adapters)
         if TRACKER in inside and store.repo is not None and unsent.is_unsent(store.repo, name):
-            left = unsent.find(store.repo, found.run) if found.run is not None else []
-            found.offline += [one for one in left if backend in (None, one.backend)]
+            _add_unsent(store.repo, found, backend)
         if found.offline:
             yield found
+
+
+def _add_unsent(repo: Repo, found: Found, backend: str | None) -> None:
+    """Add a run whose tracker was never opened, unless an opening that began is there."""
+    if found.run is None:
+        return
+    known = synced.marks(found.workspace)
+    done = {str(Path(found.workspace, key)) for key in known}
+    for one in unsent.find(repo, found.run):
+        same = [
+            run for run in found.offline if (run.backend, run.run_id) == (one.backend, one.run_id)
+        ]
+        found.covering = {run.path for run in unsent.covering(found.run, same, done)}
+        if not found.covering and backend in (None, one.backend):
+            found.offline.append(one)
 
 
 def _names(store: Store) -> list[str]:

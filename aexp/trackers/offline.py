@@ -316,6 +316,8 @@ class _Work:
         result.state = SYNCED
         if not chain.is_running and not unsent.is_one(run):
             synced.mark(chain.found.workspace, run, result.url)
+            if run.path in chain.found.covering and self.store.repo is not None and run.job_id:
+                unsent.settle(self.store.repo, run.job_id)
         if self.store.repo is not None and run.job_id and result.url:
             set_url(self.store.repo, run.job_id, run, result.url)
 

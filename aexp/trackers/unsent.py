@@ -8,16 +8,20 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Container, Iterable
+from datetime import datetime
 from pathlib import Path
 
 from aexp.errors import AexpError
+from aexp.files import pretty_json, write_atomic
 from aexp.model import Run, section
 from aexp.paths import TRACKER, Repo
 from aexp.trackers.binding import binding_for, wanted
 from aexp.trackers.contract import OfflineRun, SyncResult
-from aexp.trackers.files import STATE, read_owner, read_quietly
+from aexp.trackers.files import STATE, read_owner, read_quietly, tracker_file
 
 RESEND = "--resend"
+_CLOCK_S = 1.0  # the record has whole seconds
 _LAST = "9999"  # behind all that other attempts have left
 
 
@@ -45,6 +49,36 @@ def is_unsent(repo: Repo, job_id: str) -> bool:
     if not state or state.get("opened") is not False:
         return False
     return bool(state.get("problem")) or state.get("ended") is False
+
+
+def covering(run: Run, offline: Iterable[OfflineRun], done: Container[str]) -> list[OfflineRun]:
+    """Return which of the tracker's own traces are of an opening that the last attempt began.
+
+    The adapter brings all rows of such a one by itself. `done` are the paths of those that it
+    has brought already: they are of something else.
+    """
+    try:
+        began = datetime.fromisoformat(str(run.attempts[-1].get("started_at"))).timestamp()
+    except (ValueError, LookupError):
+        return []
+    return [
+        one
+        for one in offline
+        if str(one.path) not in done and _changed_at(one.path) >= began - _CLOCK_S
+    ]
+
+
+def settle(repo: Repo, job_id: str) -> None:
+    """Note that the tracker has the run by now."""
+    state = {**read_quietly(repo, job_id, STATE), "opened": True}
+    write_atomic(tracker_file(repo, job_id, STATE), pretty_json(state))
+
+
+def _changed_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def is_one(run: OfflineRun) -> bool:
