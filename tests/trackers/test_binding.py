@@ -115,6 +115,16 @@ def test_bind_tracker_fixes_the_id_and_opens_nothing(research) -> None:
     assert research.entry(job_id)["tracker"]["run_id"] == job_id
 
 
+def test_an_ended_run_that_is_added_again_is_another_one_in_the_tracker(research) -> None:
+    words = ("seed=0", "--tracker", "noop", "--tracker-project", "p")
+    job_id = research.one(*words)
+    research.aexp("run-queued", job_id)
+    assert research.doc(job_id)["tracker"]["run_id"] == job_id
+    research.one(*words)
+    research.aexp("run-queued", job_id)
+    assert research.doc(job_id)["tracker"]["run_id"] == f"{job_id}-2"
+
+
 def test_bind_tracker_in_python_opens_the_run(research) -> None:
     (research.root / "kb" / "research" / "hypotheses").mkdir(parents=True, exist_ok=True)
     (research.root / "kb" / "research" / "hypotheses" / "H001-x.md").write_text(
