@@ -1,12 +1,16 @@
 """`queue run`: order, arrays, limits, exit codes."""
 
 import json
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import aexp
+from aexp.files import create_exclusive
 
 NOTE = "echo {seed} >> ran"
 
@@ -180,6 +184,8 @@ def test_slurms_own_array_id_names_the_array(research: Any) -> None:
 def test_two_arrays_at_once_share_the_queue(research: Any) -> None:
     research.experiment(NOTE + "; sleep 0.1")
     ids = research.add("seed=0..5")
+    for array in ("one", "two"):  # a list that is frozen later lacks what has started by then
+        research.aexp("queue", "run", "--index", "99", "--array-id", array, rc=2)
     tasks = [
         research.start_aexp("queue", "run", "--index", str(index), "--array-id", array)
         for index in range(6)
@@ -291,3 +297,17 @@ def test_what_others_execute_already_is_left_to_them(research: Any, wait_until: 
     (research.root / "go1").touch()
     research.aexp("queue", "run")
     assert statuses(research, ids) == ["running", "complete"]
+
+
+def test_whoever_comes_while_the_folder_is_made_does_not_fail(tmp_path: Path) -> None:
+    """Tasks of an array begin at once, in a clone that has had no array before."""
+    switched = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for round_ in range(60):
+            path = tmp_path / str(round_) / "arrays" / "list"
+            with ThreadPoolExecutor(8) as pool:
+                made = list(pool.map(lambda _: create_exclusive(path, b"x"), range(8)))  # noqa: B023
+            assert sorted(made) == [False] * 7 + [True]
+    finally:
+        sys.setswitchinterval(switched)
