@@ -42,7 +42,9 @@ def main() -> int:
     """Run the chosen groups, print one table, and say whether a bound is broken."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(GROUPS))
-    parser.add_argument("--quick", action="store_true", help="small sizes, no bounds: does it all work?")
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes, no bounds: does it all work?"
+    )
     parser.add_argument("--no-peer", action="store_true", help="leave the published peer out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows as JSON")
     given = parser.parse_args()
