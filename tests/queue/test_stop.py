@@ -23,12 +23,12 @@ def alive(pid: str | int) -> bool:
 @pytest.fixture
 def running(research: Any, wait_until: Any) -> tuple[str, Any, list[str]]:
     """A run that executes: its id, its wrapper, the processes of its command."""
-    research.experiment("sleep 67 & echo $$ $! > pids; wait")
+    research.experiment("sleep 67 & echo $$ $! > pids.new; mv pids.new pids; wait")
     job_id = research.one("seed=0", "--retries", "3", "--tag", "t")
     wrapper = research.start_aexp("run-queued", job_id)
     wait_until(lambda: "proc" in research.doc(job_id)["queue"])
-    pids = wait_until(lambda: (research.root / "pids").read_text().split())
-    return job_id, wrapper, pids
+    wait_until((research.root / "pids").exists)
+    return job_id, wrapper, (research.root / "pids").read_text().split()
 
 
 def check_stopped(research: Any, job_id: str, wrapper: Any, pids: list[str]) -> None:
