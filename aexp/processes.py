@@ -70,7 +70,7 @@ def start_time(pid: int) -> float | None:
 def is_running(pid: int, started: float | None) -> bool:
     """Return whether `pid` is still the process that started at `started`."""
     now = start_time(pid)
-    return now is not None and (started is None or abs(now - started) < 1.5)
+    return now is not None and (started is None or now == started)
 
 
 def group_members(pgid: int) -> list[int]:

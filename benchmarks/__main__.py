@@ -46,9 +46,7 @@ def main() -> int:
     """Run the chosen groups, print one table, and say whether a bound is broken."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(GROUPS))
-    parser.add_argument(
-        "--quick", action="store_true", help="small sizes, no bounds: does it all work?"
-    )
+    parser.add_argument("--quick", action="store_true", help="small sizes: does it all work?")
     parser.add_argument("--no-peer", action="store_true", help="leave the published peer out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows as JSON")
     given = parser.parse_args()
@@ -67,7 +65,11 @@ def main() -> int:
             began = time.monotonic()
             print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
             try:
-                rows += GROUPS[name](place)
+                found = GROUPS[name](place)
+                if any(row.ok is False for row in found):  # a busy moment is no broken bound
+                    print("again ...", end=" ", file=sys.stderr, flush=True)
+                    found = GROUPS[name](place)
+                rows += found
             except RuntimeError as error:  # one command failed; the other groups go on
                 broken.append(f"{name}: {error}")
             print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
@@ -80,8 +82,7 @@ def main() -> int:
     print(table(rows))
     if given.json:
         given.json.write_text(as_json(rows, about) + "\n")
-    if not given.quick:  # small sizes on a busy machine say nothing about a bound
-        broken += [row.what for row in rows if row.ok is False]
+    broken += [row.what for row in rows if row.ok is False]
     for what in broken:
         print(f"broken: {what}", file=sys.stderr)
     return 1 if broken else 0

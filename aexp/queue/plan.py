@@ -28,6 +28,7 @@ from aexp.paths import CODE_PATCH, Repo
 from aexp.queue.resources import check_resources
 from aexp.queue.tracking import tracker_settings
 from aexp.runs.create import base_state_point, check_state_point, publish_run, run_link
+from aexp.runs.document import block_of
 from aexp.runs.earlier import known_entry
 from aexp.runs.parents import parent_statuses
 from aexp.runs.status import next_sequence, requeue
@@ -306,11 +307,11 @@ class Adder:
             return planned._replace(action=DUPLICATE, note=f"is {run.status} already")
 
         def change(run: Run) -> None:
-            record = run.record
+            record = block_of(run.doc, "aexp_run")  # in place: `requeue` edits the same block
             for key in _SETTINGS:
                 if key != "tracker" or self.options.tracker is not None or self.experiment.tracker:
                     record.pop(key, None)  # a run that was bound by itself stays so
-            run.doc["aexp_run"] = {**record, **self._settings}
+            record.update(self._settings)
             run.doc["queue"] = {**run.queue, **queue}
             if self.options.command is None:
                 run.doc["queue"].pop("runner_command_override", None)

@@ -282,7 +282,6 @@ def requeue(
         for name in (SENTINEL, GATE):  # before the document: see docs/architecture.md
             remove(repo.run_file(job_id, name))
         forget_end(run)
-        record = block_of(run.doc, "aexp_run")  # `change` may have put another in its place
         record["attempts_before"] = len(run.attempts)
         record["sequence"] = sequence or next_sequence()
         queue = block_of(run.doc, "queue")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import aexp
+from aexp.processes import start_time
 
 
 def alive(pid: str | int) -> bool:
@@ -153,7 +154,10 @@ def test_a_recycled_process_number_is_not_signalled(
     innocent = research.start("sleep", "67")
     path = research.workspace(job_id) / "signac_job_document.json"
     doc = research.doc(job_id)
-    doc["queue"]["proc"].update(pid=innocent.pid, pgid=innocent.pid)
+    recorded = doc["queue"]["proc"]
+    recorded.update(pid=innocent.pid, pgid=innocent.pid)
+    # The closest that two processes of one number can have started: one clock tick apart.
+    recorded["start_fingerprint"] = start_time(innocent.pid) - 1
     path.write_text(json.dumps(doc))
     research.aexp("queue", "stop", job_id)
     assert innocent.poll() is None

@@ -99,6 +99,7 @@ def test_a_hundred_kills(research: Any, witness: Any, processes: Any) -> None:
     for _ in range(4):  # at most three lost attempts, then a result
         research.snakemake(rc=None)
     check(research, witness, chaos.ids)
+    assert len(chaos.ids) >= 2 * BATCH
     attempts = [a for job_id in chaos.ids for a in research.doc(job_id)["aexp_run"]["attempts"]]
     assert sum(attempt["cause"] == "lost" for attempt in attempts) > ROUNDS / 10
     assert research.snakemake().stderr.count("nothing to run") == 1
