@@ -18,16 +18,16 @@ OK = "ok"
 UNKNOWN = "unknown"
 
 
-def wilson(count: int, of: int) -> tuple[float, float]:
+def wilson(having: int, of: int) -> tuple[float, float]:
     """Return Wilson's 95 % bounds of a share; of nothing, all shares are possible."""
     if of <= 0:
         return 0.0, 1.0
-    share, squared = count / of, _Z * _Z
+    share, squared = having / of, _Z * _Z
     below = 1 + squared / of
     middle = (share + squared / (2 * of)) / below
     half = _Z / below * math.sqrt(share * (1 - share) / of + squared / (4 * of * of))
-    low = 0.0 if count == 0 else max(0.0, middle - half)
-    high = 1.0 if count == of else min(1.0, middle + half)
+    low = 0.0 if having == 0 else max(0.0, middle - half)
+    high = 1.0 if having == of else min(1.0, middle + half)
     return low, high
 
 
@@ -38,7 +38,7 @@ class Rate(NamedTuple):
     ----------
     name : str
         The property: ``failed``, ``dirty``, ...
-    count : int
+    having : int
         How many have it.
     of : int
         How many of the runs could have it; runs of which that is not known are not counted.
@@ -47,24 +47,24 @@ class Rate(NamedTuple):
     """
 
     name: str
-    count: int
+    having: int
     of: int
     tolerated: float = TOLERATED
 
     @property
     def share(self) -> float | None:
         """The share itself, None of nothing."""
-        return self.count / self.of if self.of else None
+        return self.having / self.of if self.of else None
 
     @property
     def low(self) -> float:
         """Lower bound of the share, 95 %."""
-        return wilson(self.count, self.of)[0]
+        return wilson(self.having, self.of)[0]
 
     @property
     def high(self) -> float:
         """Upper bound of the share, 95 %."""
-        return wilson(self.count, self.of)[1]
+        return wilson(self.having, self.of)[1]
 
     @property
     def verdict(self) -> str:
@@ -83,7 +83,7 @@ class Rate(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """Return the rate for ``--json``."""
         return {
-            "count": self.count,
+            "count": self.having,
             "of": self.of,
             "share": self.share,
             "low": self.low,
