@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from aexp.errors import ArtifactNotFound, ArtifactReadError, ParameterError
 from aexp.kb.artifacts import find_artifact
+from aexp.kb.declared_files import DeclaredFiles, read_declared_files
 from aexp.kb.frontmatter import read_frontmatter
 from aexp.kb.tracker import read_tracker
 from aexp.model import check_experiment_id
@@ -101,6 +102,14 @@ class Experiment(NamedTuple):
         """Where its runs are tracked, None when they are not."""
         try:
             return read_tracker(self.meta.get("tracker"))
+        except ParameterError as error:
+            raise ArtifactReadError(f"{self.path}: {error.message}", error.hint) from None
+
+    @property
+    def files(self) -> DeclaredFiles:
+        """The files that its runs execute, read and make, as far as they are declared."""
+        try:
+            return read_declared_files(self.meta)
         except ParameterError as error:
             raise ArtifactReadError(f"{self.path}: {error.message}", error.hint) from None
 

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from aexp.errors import StatusError
+from aexp.ledger.footprint import footprint_of
 from aexp.model import Run, section, short
 
 SCHEMA_VERSION = 1
@@ -90,6 +91,7 @@ def project_to_ledger_entry(
     environment = _digests(run.attempts[-1]) if run.attempts else {}
     if environment:
         entry["environment"] = environment
+    entry.update(footprint_of(run.attempts[-1]) if run.attempts else {})
     if run.attempts:
         entry["attempts"] = [_attempt(attempt) for attempt in run.attempts]
     return entry

@@ -367,6 +367,7 @@ def _check_parents(repo: Repo, after: Sequence[str]) -> list[str]:
 
 def _settings(experiment: Experiment, options: QueueOptions, parents: list[str]) -> dict[str, Any]:
     settings: dict[str, Any] = {}
+    _ = experiment.files  # read when a run starts: what is wrong there is said before
     retries = experiment.retries if options.retries is None else options.retries
     if retries:
         settings["retries"] = retries

@@ -35,6 +35,10 @@ def _is_list_of_objects(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
+def _is_files(value: Any) -> bool:
+    return _is_object(value) or _is_list_of_objects(value)
+
+
 def _is_list_of_ids(value: Any) -> bool:
     return isinstance(value, list) and all(
         isinstance(item, str) and JOB_ID.fullmatch(item) for item in value
@@ -74,6 +78,11 @@ OPTIONAL: dict[str, tuple[Check, str]] = {
     "after": (_is_list_of_ids, "a list of run ids"),
     "resources": (_is_object, "an object"),
     "aexp_version": (_is_text, "text"),
+    "code_files": (_is_files, "a list of files"),
+    "inputs": (_is_files, "a list of files"),
+    "outputs": (_is_files, "a list of files"),
+    "declared": (_is_object, "an object"),
+    "upstream": (_is_list_of_objects, "a list of objects"),
 }
 
 
