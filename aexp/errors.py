@@ -101,6 +101,14 @@ class RunNotFound(AexpError):
     """No run of that id, or more than one begins with that prefix."""
 
 
+class CampaignNotFound(AexpError):
+    """No campaign of that id."""
+
+
+class CampaignRefused(AexpError):
+    """The campaign does not take this: it is concluded, or the run began before it."""
+
+
 class CorruptFile(AexpError):
     """A file of ours holds something else than we wrote."""
 
