@@ -23,7 +23,7 @@ LAYERS = (
     {"queue"},
     {"execution", "handle"},
     {"trackers"},
-    {"environment"},
+    {"campaigns", "environment"},
     {"runs"},
     {"ledger"},
     {"kb"},

@@ -1,0 +1,1 @@
+"""Campaigns: runs that answer one question together, as small files that git merges."""
