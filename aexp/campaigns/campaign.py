@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 from aexp.errors import CorruptFile, UsageError
 from aexp.files import parse_object, pretty_json
-from aexp.kb.slug import FALLBACK, slug
 from aexp.model import JOB_ID, printable
 
 SCHEMA_VERSION = 1
@@ -85,6 +84,8 @@ class Membership(NamedTuple):
 def check_campaign_id(value: str) -> str:
     """Return `value` if it can be a campaign's id and the name of its folder."""
     if not CAMPAIGN_ID.fullmatch(value) or value.endswith("."):
+        from aexp.kb.slug import FALLBACK, slug
+
         made = slug(value)
         example = f"for instance {made}" if made != FALLBACK else "for instance wider-layers"
         raise UsageError(

@@ -9,7 +9,8 @@ from aexp.cli.options import dry_run_option, json_option
 from aexp.cli.output import configuration, note, print_json, print_table
 from aexp.model import short
 from aexp.paths import Repo
-from aexp.queue.plan import Adder, AddPlan, Planned, QueueOptions
+from aexp.queue.plan import Adder, AddPlan, Planned
+from aexp.queue.settings import QueueOptions
 
 _SHOWN = 20
 _WORDS = {
@@ -39,6 +40,7 @@ _WORDS = {
 @click.option("--sweep-format", type=click.Choice(["yaml", "csv"]), help="Format of --sweep-file.")
 @click.option("--exclude", multiple=True, metavar="K=V,K=V", help="Leave these combinations out.")
 @click.option("--tag", metavar="TAG", help="A label for the batch, to filter by.")
+@click.option("--campaign", metavar="ID", help="The campaign that the runs join.")
 @click.option("--command", metavar="TEMPLATE", help="A command instead of the experiment's.")
 @click.option("--after", multiple=True, metavar="ID", help="Wait until this run is complete.")
 @click.option("--retries", type=click.IntRange(0, 1000), help="More attempts if the command fails.")
@@ -83,6 +85,7 @@ def add(**given: Any) -> None:
       aexp queue add --experiment E001 --sweep "condition=full|cls,seed=0..3" --tag paper
       aexp queue add --experiment E001 --sweep "lr:=0.1|0.01" --resources mem_mb=8000,runtime=60
       aexp queue add --experiment E001 --sweep-file grid.csv --dry-run
+      aexp queue add --experiment E001 --sp seed=0 --campaign wider-layers
       aexp queue add --experiment E001 --sp seed=0 --tracker wandb --tracker-project p --offline
     """
     from aexp.kb.experiments import parse_duration
@@ -93,6 +96,7 @@ def add(**given: Any) -> None:
     repo = Repo.installed()
     options = QueueOptions(
         tag=given["tag"],
+        campaign=given["campaign"],
         hypothesis_id=given["hypothesis"],
         sub_hypothesis_id=given["sub_hypothesis"],
         runner_hint=given["runner_hint"],
@@ -120,9 +124,11 @@ def add(**given: Any) -> None:
     plan = adder.plan(grid)
     done = plan.runs if given["dry_run"] else adder.carry_out(plan)
     if given["as_json"]:
-        _print_json(plan, done, given["dry_run"])
+        _print_json(plan, done, given["dry_run"], given["campaign"])
     else:
         _print(plan, done, given["dry_run"])
+        if given["campaign"] and not given["dry_run"]:
+            note(f"campaign {given['campaign']}: {len(done)} run(s) belong to it now")
 
 
 def _number(text: str) -> object:
@@ -132,12 +138,13 @@ def _number(text: str) -> object:
         return text
 
 
-def _print_json(plan: AddPlan, done: list[Planned], dry_run: bool) -> None:
+def _print_json(plan: AddPlan, done: list[Planned], dry_run: bool, campaign: str | None) -> None:
     print_json(
         {
             "dry_run": dry_run,
             "num_queued": sum(planned.action in ("new", "again") for planned in done),
             "command": plan.command,
+            "campaign": campaign,
             "warnings": plan.warnings,
             "runs": [planned._asdict() for planned in done],
         }

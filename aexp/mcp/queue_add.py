@@ -22,8 +22,9 @@ from aexp.mcp.results import Object, Result, Text, Value
 from aexp.mcp.tool import Effect, Needs, Toolbox
 from aexp.model import QUEUED, RUNNING, short
 from aexp.paths import Repo
-from aexp.queue.plan import AGAIN, DUPLICATE, IS_RUNNING, NEW, Adder, Planned, QueueOptions
+from aexp.queue.plan import AGAIN, DUPLICATE, IS_RUNNING, NEW, Adder, Planned
 from aexp.queue.resources import check_resources, parse_resources
+from aexp.queue.settings import QueueOptions
 from aexp.queue.sweep import expand, product
 from aexp.runs.store import read_run
 
@@ -83,6 +84,9 @@ def queue_add(
     hypothesis_id: HypothesisId | None = None,
     sub_hypothesis_id: HypothesisId | None = None,
     tag: Tag | None = None,
+    campaign: Annotated[
+        str | None, Field(description="The campaign that the runs join.", max_length=63)
+    ] = None,
     after: Annotated[
         RunIds | None, Field(description="Wait until these runs are complete.")
     ] = None,
@@ -138,6 +142,7 @@ def queue_add(
     """
     options = QueueOptions(
         tag=tag,
+        campaign=campaign,
         hypothesis_id=hypothesis_id,
         sub_hypothesis_id=sub_hypothesis_id,
         runner_hint=runner_hint,

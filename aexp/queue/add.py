@@ -9,7 +9,8 @@ from aexp.errors import DuplicatePendingJobWarning, UsageError
 from aexp.kb.experiments import parse_duration
 from aexp.model import short
 from aexp.paths import Repo
-from aexp.queue.plan import DUPLICATE, Adder, Planned, QueueOptions
+from aexp.queue.plan import DUPLICATE, Adder, Planned
+from aexp.queue.settings import QueueOptions
 from aexp.queue.sweep import expand, product
 from aexp.runs.jobs import open_runs
 

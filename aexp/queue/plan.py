@@ -5,12 +5,13 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from aexp.campaigns.write import Join, check_order, joining, open_campaign
 from aexp.errors import AexpError, UsageError
 from aexp.execution.render import render_runner_command
 from aexp.files import remove, write_atomic
 from aexp.git import code_state, diff_summary, working_tree_patch
 from aexp.kb.conditions import Resolver
-from aexp.kb.experiments import Experiment, load_experiment
+from aexp.kb.experiments import load_experiment
 from aexp.ledger.entries import load_ledger_entry
 from aexp.model import (
     COMPLETE,
@@ -25,8 +26,7 @@ from aexp.model import (
     utc_now,
 )
 from aexp.paths import CODE_PATCH, Repo
-from aexp.queue.resources import check_resources
-from aexp.queue.tracking import tracker_settings
+from aexp.queue.settings import SETTINGS, QueueOptions, settings_of
 from aexp.runs.create import base_state_point, check_state_point, publish_run, run_link
 from aexp.runs.document import block_of
 from aexp.runs.earlier import known_entry
@@ -40,66 +40,6 @@ AGAIN = "again"
 IS_RUNNING = "running"
 KEPT = "kept"
 UNREADABLE = "unreadable"
-
-_SETTINGS = ("retries", "timeout_s", "resources", "priority", "after", "max_faults", "tracker")
-
-
-class QueueOptions(NamedTuple):
-    """How added runs are labelled and executed; None means the experiment's own value.
-
-    Attributes
-    ----------
-    tag : str or None
-        Label of the batch.
-    hypothesis_id : str or None
-        Default: the experiment's.
-    runner_hint, command : str or None
-        Runner for ``materialize``; a command that supersedes the experiment's.
-    after : tuple of str
-        Runs that must be complete first.
-    retries : int or None
-        More attempts for a failing command.
-    max_faults : int or None
-        Faults of the infrastructure after which the run has failed (3).
-    timeout_s : float or None
-        Time limit of one attempt, seconds.
-    resources : mapping
-        Over the experiment's own.
-    priority : int
-        Higher runs first.
-    include_commit, resolve_conditions : bool
-        Whether the code version is part of the identity; whether conditions are resolved.
-    allow_dup_on_recommit : bool
-        Queue again what is queued already from another commit.
-    skip_finished : bool
-        Leave runs alone that have ended, instead of running them again.
-    tracker : str, mapping or None
-        Backend (``wandb``, ``mlflow``, ``noop``, ``none``) or whole settings; default the
-        experiment's ``tracker:``.
-    tracker_project : str or None
-        The project there.
-    offline : bool or None
-        Whether the tracker uses no network.
-    """
-
-    tag: str | None = None
-    hypothesis_id: str | None = None
-    sub_hypothesis_id: str | None = None
-    runner_hint: str | None = None
-    command: str | None = None
-    after: tuple[str, ...] = ()
-    retries: int | None = None
-    max_faults: int | None = None
-    timeout_s: float | None = None
-    resources: Mapping[str, Any] = {}
-    priority: int = 0
-    include_commit: bool = True
-    resolve_conditions: bool = True
-    allow_dup_on_recommit: bool = False
-    skip_finished: bool = False
-    tracker: str | Mapping[str, Any] | None = None
-    tracker_project: str | None = None
-    offline: bool | None = None
 
 
 class Planned(NamedTuple):
@@ -154,6 +94,7 @@ class Adder:
         self.experiment = load_experiment(repo, experiment_id)
         if options.tag is not None:
             check_tag(options.tag)
+        self._campaign = open_campaign(repo, options.campaign) if options.campaign else None
         self._resolver = Resolver(self.experiment, resolve_conditions=options.resolve_conditions)
         self._code = code_state(repo) if options.include_commit else None
         self._base = base_state_point(
@@ -163,7 +104,7 @@ class Adder:
             code=self._code,
         )
         self._parents = _check_parents(repo, options.after)
-        self._settings = _settings(self.experiment, options, self._parents)
+        self._settings = settings_of(self.experiment, options, self._parents)
 
     def plan(self, configurations: Iterable[Mapping[str, Any]]) -> AddPlan:
         """Decide what adding these configurations means; nothing is written.
@@ -189,6 +130,8 @@ class Adder:
                 render_runner_command(template, sp, job_id)
             runs.append(self._classify(job_id, sp, pending))
         self._check_cycles(runs)
+        if self._campaign is not None:
+            check_order(self.repo, self._campaign, [planned.job_id for planned in runs])
         notes, command = [], None
         if template is None:
             notes.append(
@@ -256,11 +199,19 @@ class Adder:
 
     def carry_out(self, plan: AddPlan) -> list[Planned]:
         """Write the plan; every run appears whole or not at all."""
+        if self._campaign is None:
+            return self._carry_out(plan, None)
+        with joining(self.repo, self._campaign.campaign_id) as join:
+            return self._carry_out(plan, join)
+
+    def _carry_out(self, plan: AddPlan, join: Join | None) -> list[Planned]:
         summary, patch = self._uncommitted()
         sequence = next_sequence()
         done: list[Planned] = []
         for offset, planned in enumerate(plan.runs):
             done.append(self._write(planned, sequence + offset, summary, patch))
+            if join is not None:
+                join.add(planned.job_id)
         return done
 
     def _write(
@@ -308,7 +259,7 @@ class Adder:
 
         def change(run: Run) -> None:
             record = block_of(run.doc, "aexp_run")  # in place: `requeue` edits the same block
-            for key in _SETTINGS:
+            for key in SETTINGS:
                 if key != "tracker" or self.options.tracker is not None or self.experiment.tracker:
                     record.pop(key, None)  # a run that was bound by itself stays so
             record.update(self._settings)
@@ -363,33 +314,3 @@ def _check_parents(repo: Repo, after: Sequence[str]) -> list[str]:
                 f"run it again first: aexp queue retry {short(parent)}",
             )
     return parents
-
-
-def _settings(experiment: Experiment, options: QueueOptions, parents: list[str]) -> dict[str, Any]:
-    settings: dict[str, Any] = {}
-    _ = experiment.files  # read when a run starts: what is wrong there is said before
-    retries = experiment.retries if options.retries is None else options.retries
-    if retries:
-        settings["retries"] = retries
-    faults = experiment.max_faults if options.max_faults is None else options.max_faults
-    if faults is not None:
-        settings["max_faults"] = faults
-    timeout = options.timeout_s if options.timeout_s is not None else experiment.timeout_s
-    if timeout:
-        settings["timeout_s"] = timeout
-    resources = {
-        **check_resources(experiment.resources, f"{experiment.path}: resources"),
-        **check_resources(options.resources),
-    }
-    if resources:
-        settings["resources"] = resources
-    if options.priority:
-        settings["priority"] = options.priority
-    if parents:
-        settings["after"] = parents
-    tracker = tracker_settings(
-        experiment, options.tracker, options.tracker_project, options.offline
-    )
-    if tracker is not None:
-        settings["tracker"] = tracker
-    return settings

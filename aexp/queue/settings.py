@@ -1,0 +1,104 @@
+"""The settings of added runs: what is given, over what their experiment says."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from aexp.kb.experiments import Experiment
+from aexp.queue.resources import check_resources
+from aexp.queue.tracking import tracker_settings
+
+SETTINGS = ("retries", "timeout_s", "resources", "priority", "after", "max_faults", "tracker")
+
+
+class QueueOptions(NamedTuple):
+    """How added runs are labelled and executed; None means the experiment's own value.
+
+    Attributes
+    ----------
+    tag : str or None
+        Label of the batch.
+    hypothesis_id : str or None
+        Default: the experiment's.
+    runner_hint, command : str or None
+        Runner for ``materialize``; a command that supersedes the experiment's.
+    after : tuple of str
+        Runs that must be complete first.
+    retries : int or None
+        More attempts for a failing command.
+    max_faults : int or None
+        Faults of the infrastructure after which the run has failed (3).
+    timeout_s : float or None
+        Time limit of one attempt, seconds.
+    resources : mapping
+        Over the experiment's own.
+    priority : int
+        Higher runs first.
+    include_commit, resolve_conditions : bool
+        Whether the code version is part of the identity; whether conditions are resolved.
+    allow_dup_on_recommit : bool
+        Queue again what is queued already from another commit.
+    skip_finished : bool
+        Leave runs alone that have ended, instead of running them again.
+    tracker : str, mapping or None
+        Backend (``wandb``, ``mlflow``, ``noop``, ``none``) or whole settings; default the
+        experiment's ``tracker:``.
+    tracker_project : str or None
+        The project there.
+    offline : bool or None
+        Whether the tracker uses no network.
+    campaign : str or None
+        The campaign that the runs join, also those that are queued or kept already.
+    """
+
+    tag: str | None = None
+    hypothesis_id: str | None = None
+    sub_hypothesis_id: str | None = None
+    runner_hint: str | None = None
+    command: str | None = None
+    after: tuple[str, ...] = ()
+    retries: int | None = None
+    max_faults: int | None = None
+    timeout_s: float | None = None
+    resources: Mapping[str, Any] = {}
+    priority: int = 0
+    include_commit: bool = True
+    resolve_conditions: bool = True
+    allow_dup_on_recommit: bool = False
+    skip_finished: bool = False
+    tracker: str | Mapping[str, Any] | None = None
+    tracker_project: str | None = None
+    offline: bool | None = None
+    campaign: str | None = None
+
+
+def settings_of(
+    experiment: Experiment, options: QueueOptions, parents: list[str]
+) -> dict[str, Any]:
+    """Return the settings that the document of an added run has."""
+    settings: dict[str, Any] = {}
+    _ = experiment.files  # read when a run starts: what is wrong there is said before
+    retries = experiment.retries if options.retries is None else options.retries
+    if retries:
+        settings["retries"] = retries
+    faults = experiment.max_faults if options.max_faults is None else options.max_faults
+    if faults is not None:
+        settings["max_faults"] = faults
+    timeout = options.timeout_s if options.timeout_s is not None else experiment.timeout_s
+    if timeout:
+        settings["timeout_s"] = timeout
+    resources = {
+        **check_resources(experiment.resources, f"{experiment.path}: resources"),
+        **check_resources(options.resources),
+    }
+    if resources:
+        settings["resources"] = resources
+    if options.priority:
+        settings["priority"] = options.priority
+    if parents:
+        settings["after"] = parents
+    tracker = tracker_settings(
+        experiment, options.tracker, options.tracker_project, options.offline
+    )
+    if tracker is not None:
+        settings["tracker"] = tracker
+    return settings
