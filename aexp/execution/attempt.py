@@ -17,6 +17,7 @@ from aexp.execution.plan import PRELUDE_VARIABLE, Plan, plan_command
 from aexp.execution.process import Command, Finished, Output
 from aexp.execution.signals import SignalBox
 from aexp.files import remove, write_atomic
+from aexp.footprint.record import Footprint
 from aexp.model import COMPLETE, FAILED, QUEUED, STOPPED, Run, utc_now
 from aexp.paths import METRICS, OUTCOME, PROGRESS, STATEPOINT, Repo, hostname
 from aexp.processes import signal_group, start_time
@@ -82,6 +83,8 @@ class Attempt:
         log = self.repo.log_path(self.job_id, number)
         gpus = _count(run.record.get("resources"))
         with lease(gpus, cancelled=self._is_unwanted, say=self.say) as devices:
+            footprint = Footprint(self.repo, run, plan.runner, lambda: bool(self.signals.ending))
+            files = footprint.begin(plan.command)
             if self.signals.ending:
                 return run, None
             run = begin_attempt(
@@ -91,6 +94,7 @@ class Attempt:
                 prelude=plan.prelude,
                 log=os.path.relpath(log, self.repo.run_dir(self.job_id)),
                 environment=self._record_environment(run, plan, number, devices),
+                files=files,
             )
             if run.is_terminal:  # a person has stopped it before it began
                 return run, None
@@ -102,7 +106,8 @@ class Attempt:
                 outcome = Outcome(QUEUED, message=error.message)
                 end_attempt(self.repo, self.job_id, outcome, claim=self.claim)
                 raise
-        run = end_attempt(self.repo, self.job_id, outcome, claim=self.claim)
+        files = footprint.end() if outcome.is_result else None
+        run = end_attempt(self.repo, self.job_id, outcome, claim=self.claim, files=files)
         if not run.attempts or run.attempts[-1].get("claim") != self.claim.owner.nonce:
             self.say("another process has taken this run over; nothing was recorded here")
             return run, None

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from aexp.errors import AexpError, RunnerCommandMissing
 from aexp.execution.render import render_runner_command
-from aexp.kb.runner import load_runner
+from aexp.kb.runner import Runner, load_runner
 from aexp.model import Run, short
 from aexp.paths import Repo
 
@@ -23,11 +23,14 @@ class Plan(NamedTuple):
     prelude : str or None
         Lines of the experiment's that run before it. They remove the file that
         ``AEXP_PRELUDE`` names when all have succeeded.
+    runner : Runner or None
+        What the experiment says, None when the run has none or it cannot be read.
     """
 
     arguments: list[str]
     command: str
     prelude: str | None = None
+    runner: Runner | None = None
 
 
 def plan_command(repo: Repo, run: Run, *, remember: bool = False) -> Plan:
@@ -52,6 +55,7 @@ def plan_command(repo: Repo, run: Run, *, remember: bool = False) -> Plan:
     override = run.queue.get("runner_command_override")
     template = override if isinstance(override, str) and override else None
     prelude = None
+    runner = None
     if run.experiment_id is not None:
         try:
             runner = load_runner(repo, run.experiment_id, remember=remember)
@@ -71,8 +75,9 @@ def plan_command(repo: Repo, run: Run, *, remember: bool = False) -> Plan:
         )
     command = render_runner_command(template, run.sp, run.job_id)
     if prelude is None:
-        return Plan(["/bin/sh", "-c", command], command)
+        return Plan(["/bin/sh", "-c", command], command, runner=runner)
     # The lines of a prelude must all succeed; the command then runs in the same shell. The
     # mark tells the machine's failure (no such module here) from the command's own.
     done = f'rm -f -- "${PRELUDE_VARIABLE}"; unset {PRELUDE_VARIABLE}'
-    return Plan(["bash", "-c", f"set -e\n{prelude}\n{done}\nset +e\n{command}"], command, prelude)
+    script = f"set -e\n{prelude}\n{done}\nset +e\n{command}"
+    return Plan(["bash", "-c", script], command, prelude, runner=runner)

@@ -23,6 +23,7 @@ from aexp.runs.status import requeue
 from aexp.runs.store import read_run
 
 if TYPE_CHECKING:
+    from aexp.footprint.record import Footprint
     from aexp.trackers.sidecar import Sidecar
 
 
@@ -58,6 +59,7 @@ class Block:
         self._sidecar: Sidecar | None = None
         self._process = os.getpid()
         self._program: dict[str, Any] = {}
+        self._footprint: Footprint | None = None
         self._lifecycle = executing(
             repo, job_id, end=self._outcome, on_beat=self._look, by_hand=self._program
         )
@@ -167,20 +169,40 @@ class Block:
                 outcome = outcome._replace(message="declared failed by the run")
         elif isinstance(error, Exception):
             outcome = outcome._replace(cause="exception")
+        if self._footprint is not None and outcome.is_result:
+            with contextlib.suppress(AexpError, OSError):
+                self._keep_files(self._footprint.end())
         return outcome._replace(metrics=metrics, usage=usage)
 
     def _record_environment(self, run: Run) -> None:
-        """Record what the attempt runs in, as the wrapper does."""
+        """Record what the attempt runs in, and its files, as the wrapper does."""
         from aexp.environment.record import record_environment
         from aexp.runs.document import edit_document
 
         known = {"script", "module", "code"} & self._program.keys()
         command = command_of(self._program) if known else None
+        self._record_files(run, command)
         with contextlib.suppress(AexpError, OSError):
             kept = record_environment(self._repo, run, self._attempt, command=command)
             if kept:
                 with edit_document(self._repo, self._job_id) as fresh:
                     fresh.attempts[-1]["environment"] = kept
+
+    def _record_files(self, run: Run, command: str | None) -> None:
+        from aexp.footprint.record import Footprint
+        from aexp.kb.runner import load_runner
+
+        with contextlib.suppress(AexpError, OSError):
+            runner = load_runner(self._repo, run.experiment_id) if run.experiment_id else None
+            self._footprint = Footprint(self._repo, run, runner)
+            self._keep_files(self._footprint.begin(command))
+
+    def _keep_files(self, files: dict[str, Any] | None) -> None:
+        from aexp.runs.document import edit_document
+
+        if files is not None:
+            with edit_document(self._repo, self._job_id) as fresh:
+                fresh.attempts[-1]["files"] = files
 
     def _start_tracker(self, run: Run) -> None:
         from aexp.trackers.sidecar import Sidecar

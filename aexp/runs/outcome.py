@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from aexp.model import FAILED, QUEUED, STOPPED, Run, epoch
+from aexp.model import COMPLETE, FAILED, QUEUED, STOPPED, Run, epoch
 
 MAX_FAULTS = 3
 
@@ -41,6 +41,11 @@ class Outcome(NamedTuple):
     usage: dict[str, float] = {}  # noqa: RUF012  (never mutated)
     metrics: dict[str, Any] | None = None
     ended_at: str | None = None
+
+    @property
+    def is_result(self) -> bool:
+        """Whether it is what the command says, not what the machine or a person does."""
+        return self.status in (COMPLETE, FAILED) and not self.fault
 
 
 def decide(record: dict[str, Any], outcome: Outcome) -> Outcome:

@@ -88,6 +88,7 @@ def begin_attempt(
     prelude: str | None = None,
     log: str | None = None,
     environment: dict[str, str] | None = None,
+    files: dict[str, Any] | None = None,
     by_hand: Mapping[str, Any] | None = None,
 ) -> Run:
     """Record that a claimed run starts to execute, unless a person has asked to stop it.
@@ -137,6 +138,8 @@ def begin_attempt(
             attempt["log"] = log
         if environment is not None:
             attempt["environment"] = environment
+        if files is not None:
+            attempt["files"] = files
         if by_hand is not None:
             attempt["by_hand"] = dict(by_hand)
         record["attempts"] = [*run.attempts, attempt]
@@ -190,7 +193,14 @@ def request_stop(repo: Repo, job_id: str) -> Run:
     return change_run(repo, job_id, edit)
 
 
-def end_attempt(repo: Repo, job_id: str, outcome: Outcome, *, claim: Claim | None = None) -> Run:
+def end_attempt(
+    repo: Repo,
+    job_id: str,
+    outcome: Outcome,
+    *,
+    claim: Claim | None = None,
+    files: dict[str, Any] | None = None,
+) -> Run:
     """Record how an attempt ended and decide what the run becomes.
 
     A command failure with retries left, and a fault below the cap, bring the run back to
@@ -207,6 +217,8 @@ def end_attempt(repo: Repo, job_id: str, outcome: Outcome, *, claim: Claim | Non
     claim : Claim, optional
         Whose attempt it is: when another process has taken the run over in the meantime,
         its attempt is not touched. Default: the last attempt, whoever's it is.
+    files : dict, optional
+        What is known of the attempt's files by now, in place of what was at its beginning.
     """
 
     def edit(run: Run) -> None:
@@ -215,6 +227,8 @@ def end_attempt(repo: Repo, job_id: str, outcome: Outcome, *, claim: Claim | Non
         record = block_of(run.doc, "aexp_run")
         now = utc_now()
         attempt = run.attempts[-1] if run.attempts else {}
+        if files is not None:
+            attempt["files"] = files
         if run.is_terminal:  # the command has marked its own run
             if attempt.get("status") == RUNNING:
                 close_attempt(attempt, outcome, outcome._replace(status=run.status), now)

@@ -22,6 +22,7 @@ LAYERS = (
     {"install", "workflow"},
     {"queue"},
     {"execution", "handle"},
+    {"footprint"},
     {"trackers"},
     {"campaigns", "environment"},
     {"runs"},

@@ -1,0 +1,1 @@
+"""The files of a run: what it executes, reads and makes, by their content."""
