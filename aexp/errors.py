@@ -129,6 +129,22 @@ class NotReproducible(AexpError):
     """What is recorded and present here does not suffice to run an attempt again."""
 
 
+class GateError(AexpError):
+    """A run must not begin: what its result will mean is not written down, or not soundly.
+
+    Parameters
+    ----------
+    message, hint : str
+        As of every error.
+    reason : dict
+        The same for programs; it can be written as JSON.
+    """
+
+    def __init__(self, message: str, hint: str, reason: dict[str, object]) -> None:
+        super().__init__(message, hint)
+        self.reason = reason
+
+
 class StoreReadOnly(AexpError):
     """The store or the ledger cannot be written."""
 

@@ -1,0 +1,1 @@
+"""What a result will mean, written down before the run: sidecars, conditions, outcomes."""
