@@ -21,13 +21,25 @@ ATTEMPT_KEYS = (
     "cause",
     "host",
     "slurm_job_id",
+    "slurm_array_job_id",
+    "slurm_array_task_id",
+    "slurm_restarts",
     "resumed_from",
     "max_rss_mb",
     "cpu_s",
 )
 ENVIRONMENT_KEYS = ("digest", "software")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-RECORD_KEYS = ("cause", "returncode", "after", "aexp_version")
+RECORD_KEYS = (
+    "cause",
+    "returncode",
+    "after",
+    "aexp_version",
+    "name",
+    "tags",
+    "derived_from",
+    "project",
+)
 
 
 def project_to_ledger_entry(
@@ -54,15 +66,24 @@ def project_to_ledger_entry(
             f"run {short(run.job_id)} is {run.status}; only ended runs have a ledger entry",
             f"wait for it, or see: aexp show-run {short(run.job_id)}",
         )
+    return describe(run, promoted_at=promoted_at, registered_machine=registered_machine)
+
+
+def describe(
+    run: Run, *, promoted_at: str | None = None, registered_machine: str | None = None
+) -> dict[str, Any]:
+    """Return what the ledger would say about a run, whether or not it has ended."""
     doc, record = run.doc, run.record
     entry: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "job_id": run.job_id,
         "statepoint": run.sp,
         "status": run.status,
-        "promoted_at": promoted_at,
-        "registered_machine": registered_machine,
     }
+    if promoted_at is not None:
+        entry["promoted_at"] = promoted_at
+    if registered_machine is not None:
+        entry["registered_machine"] = registered_machine
     for key in ("started_at", "ended_at"):
         if isinstance(doc.get(key), str):
             entry[key] = doc[key]

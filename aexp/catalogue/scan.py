@@ -1,0 +1,160 @@
+"""Which files the catalogue is made from, and what ``stat`` says of each."""
+
+import os
+from array import array
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from aexp.campaigns.read import CAMPAIGN as CAMPAIGN_FILE
+from aexp.campaigns.read import CONCLUSION, campaign_ids
+from aexp.campaigns.read import FOLDER as CAMPAIGNS
+from aexp.campaigns.read import RUNS as MEMBERS
+from aexp.catalogue.schema import CAMPAIGN, FILE, RUN
+from aexp.kb.artifacts import KINDS
+from aexp.ledger.folders import LEDGER as LEDGER_FOLDER
+from aexp.model import JOB_ID
+from aexp.paths import DOCUMENT, Repo
+
+LEDGER, STORE, RECORD, OF_CAMPAIGN = "ledger", "store", "record", "campaign"
+# Size, modification, change of the inode (nanoseconds since 1970), number of the inode.
+Stat = tuple[int, int, int, int]
+_NO_FILE: Stat = (-1, 0, 0, 0)
+_POSITIVE = (1 << 63) - 1
+# A file that changed so shortly before it was read may have changed again, unseen by `stat`.
+RACY_NS = 2_000_000_000
+
+
+class Unit(NamedTuple):
+    """What is read again as a whole: a run, a note, a campaign."""
+
+    unit: str
+    key: str
+
+
+class Sources(NamedTuple):
+    """All source files, by their paths relative to the repository."""
+
+    files: dict[str, Stat]
+
+    def pack(self) -> tuple[bytes, bytes]:
+        """Return the same as bytes, which are quick to keep and to compare."""
+        numbers = array("q")
+        for stat in self.files.values():
+            numbers.extend(stat)
+        names = "\0".join(self.files).encode("utf-8", "surrogateescape")
+        return names, numbers.tobytes()
+
+    @classmethod
+    def unpack(cls, names: bytes, numbers: bytes) -> "Sources":
+        """Return what `pack` has packed."""
+        flat = array("q")
+        flat.frombytes(numbers)
+        four = iter(flat)
+        paths = names.decode("utf-8", "surrogateescape").split("\0") if names else []
+        return cls(dict(zip(paths, zip(four, four, four, four, strict=True), strict=True)))
+
+
+def scan(repo: Repo) -> Sources:
+    """Look at every source file; nothing is opened."""
+    files: dict[str, Stat] = {}
+    files.update(_folder(repo, LEDGER_FOLDER))
+    for kind in KINDS.values():
+        files.update(_notes(repo, kind.folder))
+    files.update(_campaigns(repo))
+    files.update(_store(repo))
+    return Sources(files)
+
+
+def _stat(found: os.stat_result) -> Stat:
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino & _POSITIVE
+
+
+def _folder(repo: Repo, folder: str) -> Iterator[tuple[str, Stat]]:
+    """Return the files of a folder but hidden ones, those of a writer at work."""
+    try:
+        with os.scandir(repo.at(folder)) as found:
+            for item in found:
+                if not item.name.startswith("."):
+                    try:
+                        yield f"{folder}/{item.name}", _stat(item.stat(follow_symlinks=False))
+                    except OSError:
+                        continue
+    except OSError:
+        return
+
+
+def _notes(repo: Repo, folder: str) -> Iterator[tuple[str, Stat]]:
+    for path, stat in _folder(repo, folder):
+        if path.endswith(".md"):
+            yield path, stat
+
+
+def _campaigns(repo: Repo) -> Iterator[tuple[str, Stat]]:
+    for campaign_id in campaign_ids(repo):
+        top = f"{CAMPAIGNS}/{campaign_id}"
+        for path, stat in _folder(repo, top):
+            if path in (f"{top}/{CAMPAIGN_FILE}", f"{top}/{CONCLUSION}"):
+                yield path, stat
+        yield from _folder(repo, f"{top}/{MEMBERS}")
+
+
+def _store(repo: Repo) -> Iterator[tuple[str, Stat]]:
+    workspace = f"{repo.store}/workspace"
+    try:
+        names = os.listdir(repo.workspace)
+    except OSError:
+        return
+    for name in names:
+        if len(name) == 32 and JOB_ID.fullmatch(name):
+            try:
+                stat = _stat(os.stat(f"{repo.workspace}/{name}/{DOCUMENT}", follow_symlinks=False))
+            except OSError:
+                stat = _NO_FILE
+            yield f"{workspace}/{name}/{DOCUMENT}", stat
+
+
+def kind_of(repo: Repo, path: str) -> str:
+    """Return which kind of source a path is."""
+    if path.startswith(LEDGER_FOLDER + "/"):
+        return LEDGER
+    if path.startswith(CAMPAIGNS + "/"):
+        return OF_CAMPAIGN
+    return STORE if path.startswith(f"{repo.store}/workspace/") else RECORD
+
+
+def unit_of(repo: Repo, path: str) -> Unit:
+    """Return what a source file belongs to."""
+    kind = kind_of(repo, path)
+    if kind == OF_CAMPAIGN:
+        return Unit(CAMPAIGN, path[len(CAMPAIGNS) + 1 :].partition("/")[0])
+    if kind == STORE:
+        return Unit(RUN, os.path.basename(os.path.dirname(path)))
+    if kind == LEDGER:
+        name = os.path.basename(path)
+        if name.endswith(".json") and JOB_ID.fullmatch(name[:-5]):
+            return Unit(RUN, name[:-5])
+    return Unit(FILE, path)
+
+
+def ledger_path(job_id: str) -> str:
+    """Return where a run's entry lies, relative to the repository."""
+    return f"{LEDGER_FOLDER}/{job_id}.json"
+
+
+def store_path(repo: Repo, job_id: str) -> str:
+    """Return where a run's document lies, relative to the repository."""
+    return f"{repo.store}/workspace/{job_id}/{DOCUMENT}"
+
+
+def changed_paths(old: Mapping[str, Stat], new: Mapping[str, Stat], scanned_ns: int) -> set[str]:
+    """Return the paths whose content may be another one than it was at `scanned_ns`."""
+    changed = {path for path, stat in new.items() if old.get(path) != stat}
+    changed.update(path for path in old if path not in new)
+    changed.update(racy_paths(new, scanned_ns))
+    return changed
+
+
+def racy_paths(files: Mapping[str, Stat], scanned_ns: int) -> set[str]:
+    """Return the files that changed so late that a look at that time tells nothing."""
+    since = scanned_ns - RACY_NS
+    return {path for path, stat in files.items() if stat[2] >= since or stat[0] < 0}
