@@ -55,6 +55,23 @@ def restart_count() -> int:
         return 0
 
 
+def array_task() -> int | None:
+    """Return the number of the array task that this process is part of, None outside of one."""
+    task = os.environ.get("SLURM_ARRAY_TASK_ID", "")
+    return int(task) if task.isdecimal() else None
+
+
+def array_facts() -> dict[str, str | int]:
+    """Return what an attempt records of the array and the restarts of its Slurm job."""
+    found: dict[str, str | int] = {}
+    array, task, restarts = os.environ.get("SLURM_ARRAY_JOB_ID"), array_task(), restart_count()
+    if array and task is not None:
+        found["slurm_array_job_id"], found["slurm_array_task_id"] = array, task
+    if restarts:
+        found["slurm_restarts"] = restarts
+    return found
+
+
 def remember_start() -> None:
     """Put the restart count where the processes that this one starts will find it.
 

@@ -117,10 +117,13 @@ def diff(one: str, other: str, as_json: bool) -> None:
 
 
 @env.command("shell", context_settings={"ignore_unknown_options": True})
-@click.argument("job", metavar="ID[@N]")
+@click.argument("job", metavar="[ID[@N]]", required=False)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
-def shell(job: str, command: tuple[str, ...]) -> None:
+def shell(job: str | None, command: tuple[str, ...]) -> None:
     """Open a shell in the repository with a run's variables, or execute one command in it.
+
+    Without an ID: print the helper that a hand-written batch script sources, to be recorded
+    as a run. aexp init writes the same text to scripts/slurm/_aexp_env.sh.
 
     The recorded variables are set, and the run's own AEXP_*; metrics go to a file of their
     own, so that the run's results stay. Nothing is installed or checked out: what differs
@@ -130,7 +133,13 @@ def shell(job: str, command: tuple[str, ...]) -> None:
     Examples:
       aexp env shell 9f3a1b2c
       aexp env shell 9f3a1b2c -- python train.py --steps 10
+      aexp env shell > scripts/slurm/_aexp_env.sh
     """
+    if job is None:
+        from aexp.environment.batch_helper import helper_script
+
+        click.echo(helper_script(), nl=False)
+        return
     from aexp.environment.compare import changed_packages
     from aexp.environment.shell import shell_environment
 

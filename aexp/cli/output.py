@@ -1,6 +1,7 @@
 """The one place that prints: JSON, tables, notes."""
 
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -68,7 +69,12 @@ def _terminal_width() -> int | None:
 
 
 def configuration(sp: Mapping[str, Any]) -> str:
-    """Return a state point's own keys on one line."""
+    """Return a state point's own keys on one line; of an ad-hoc run its command first."""
+    if sp.get("kind") == "adhoc":
+        argv = sp.get("argv")
+        own = {key: value for key, value in sp.items() if key not in ("kind", "nonce", "argv")}
+        command = shlex.join(map(str, argv)) if isinstance(argv, list) else ""
+        return " ".join(filter(None, (command, configuration(own))))
     return " ".join(
         f"{key}={value if isinstance(value, str) else json.dumps(value)}"
         for key, value in sp.items()

@@ -18,7 +18,7 @@ from aexp.execution.process import Command, Finished, Output
 from aexp.execution.signals import SignalBox
 from aexp.files import remove, write_atomic
 from aexp.footprint.record import Footprint
-from aexp.model import COMPLETE, FAILED, QUEUED, STOPPED, Run, utc_now
+from aexp.model import COMPLETE, FAILED, QUEUED, Run, utc_now
 from aexp.paths import METRICS, OUTCOME, PROGRESS, STATEPOINT, Repo, hostname
 from aexp.processes import signal_group, start_time
 from aexp.runs import claims, heartbeat
@@ -40,6 +40,15 @@ if TYPE_CHECKING:
     from aexp.trackers.sidecar import Sidecar
 
 DEFAULT_GRACE_S = 20.0
+# What a shell exits with where it cannot start a command.
+_NO_SUCH_COMMAND = {
+    errno.ENOENT: 127,
+    errno.EACCES: 126,
+    errno.ENOEXEC: 126,
+    errno.ENOTDIR: 126,
+    errno.E2BIG: 126,
+    errno.ENAMETOOLONG: 126,
+}
 _LATE_SIGNAL_S = 1.0
 
 
@@ -56,16 +65,24 @@ class Attempt:
         Signals that reach the wrapper.
     say : callable
         Tells the caller what happens.
+    plan : Plan, optional
+        What to execute; default what the run's experiment says.
     """
 
     def __init__(
-        self, repo: Repo, claim: Claim, signals: SignalBox, say: Callable[[str], None]
+        self,
+        repo: Repo,
+        claim: Claim,
+        signals: SignalBox,
+        say: Callable[[str], None],
+        plan: Plan | None = None,
     ) -> None:
         self.repo = repo
         self.claim = claim
         self.job_id = claim.job_id
         self.signals = signals
         self.say = say
+        self._plan = plan
         self._sidecar: Sidecar | None = None
 
     def execute(self) -> tuple[Run, Outcome | None]:
@@ -78,13 +95,13 @@ class Attempt:
 
     def _execute(self) -> tuple[Run, Outcome | None]:
         run = read_intact_run(self.repo, self.job_id)
-        plan = plan_command(self.repo, run, remember=True)
+        plan = self._plan or plan_command(self.repo, run, remember=True)
         number = next_attempt(run)
         log = self.repo.log_path(self.job_id, number)
         gpus = _count(run.record.get("resources"))
         with lease(gpus, cancelled=self._is_unwanted, say=self.say) as devices:
             footprint = Footprint(self.repo, run, plan.runner, lambda: bool(self.signals.ending))
-            files = footprint.begin(plan.command)
+            files = footprint.begin(plan.command, plan.cwd)
             if self.signals.ending:
                 return run, None
             run = begin_attempt(
@@ -98,6 +115,7 @@ class Attempt:
             )
             if run.is_terminal:  # a person has stopped it before it began
                 return run, None
+            self._compare_sidecar(run)
             try:
                 outcome = self._run_command(run, plan, log, number, devices)
             except OSError as error:
@@ -107,6 +125,10 @@ class Attempt:
                 end_attempt(self.repo, self.job_id, outcome, claim=self.claim)
                 raise
         files = footprint.end() if outcome.is_result else None
+        if run.record.get("preregistration"):
+            from aexp.preregistration.judge import with_verdict
+
+            outcome = with_verdict(self.repo, run, number, outcome)
         run = end_attempt(self.repo, self.job_id, outcome, claim=self.claim, files=files)
         if not run.attempts or run.attempts[-1].get("claim") != self.claim.owner.nonce:
             self.say("another process has taken this run over; nothing was recorded here")
@@ -130,9 +152,11 @@ class Attempt:
         try:
             command = Command(
                 plan.arguments,
-                cwd=self.repo.root,
+                cwd=plan.cwd or self.repo.root,
                 env=self._environment(number, metrics_path, devices),
                 keep_open=devices.descriptors,
+                reads_stdin=plan.reads_stdin,
+                forwards_to_group=not plan.is_script,
             )
             timeout = run.record.get("timeout_s")
             try:
@@ -222,11 +246,22 @@ class Attempt:
             claims.MARKER_VARIABLE: self.claim.owner.nonce,
         }
 
+    def _compare_sidecar(self, run: Run) -> None:
+        if run.record.get("preregistration"):
+            from aexp.preregistration.frozen import note_change
+
+            for warning in note_change(self.repo, run, self.claim):
+                self.say(warning)
+
     def _tell(self, run: Run, outcome: Outcome, log: str) -> None:
         if run.status == COMPLETE:
+            if run.record.get("verdict"):
+                from aexp.preregistration.judge import verdict_text
+
+                self.say(verdict_text(run))
             return
         words = outcome.message or run.status
-        if run.status == STOPPED:
+        if run.record.get("cause") == "operator_stop":
             words = "stopped by aexp queue stop"
         self.say(f"{words}; the run is {run.status}; log: {self.repo.relative(log)}")
 
@@ -234,8 +269,9 @@ class Attempt:
 def _cannot_start(error: OSError) -> Outcome:
     """Tell a command that no shell can start from a machine that cannot start any."""
     message = f"the command cannot be started: {error.strerror or error}"
-    fault = error.errno not in (errno.E2BIG, errno.ENOENT, errno.EACCES, errno.ENAMETOOLONG)
-    return Outcome(FAILED, cause="cannot_start", fault=fault, message=message)
+    fault = error.errno not in _NO_SUCH_COMMAND
+    code = None if fault else _NO_SUCH_COMMAND[error.errno or 0]
+    return Outcome(FAILED, code, cause="cannot_start", fault=fault, message=message)
 
 
 def _process_record(pid: int) -> dict[str, Any]:

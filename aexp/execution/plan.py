@@ -23,6 +23,13 @@ class Plan(NamedTuple):
     prelude : str or None
         Lines of the experiment's that run before it. They remove the file that
         ``AEXP_PRELUDE`` names when all have succeeded.
+    cwd : str or None
+        The folder to execute it in; default the repository.
+    reads_stdin : bool
+        Whether the command gets the wrapper's standard input.
+    is_script : bool
+        Whether it is a batch script around others: a signal that only concerns it is not for
+        the processes that it has started.
     runner : Runner or None
         What the experiment says, None when the run has none or it cannot be read.
     """
@@ -30,6 +37,9 @@ class Plan(NamedTuple):
     arguments: list[str]
     command: str
     prelude: str | None = None
+    cwd: str | None = None
+    reads_stdin: bool = False
+    is_script: bool = False
     runner: Runner | None = None
 
 
@@ -54,6 +64,8 @@ def plan_command(repo: Repo, run: Run, *, remember: bool = False) -> Plan:
     """
     override = run.queue.get("runner_command_override")
     template = override if isinstance(override, str) and override else None
+    if template is None and run.sp.get("kind") == "adhoc":
+        return _plan_again(repo, run)
     prelude = None
     runner = None
     if run.experiment_id is not None:
@@ -81,3 +93,17 @@ def plan_command(repo: Repo, run: Run, *, remember: bool = False) -> Plan:
     done = f'rm -f -- "${PRELUDE_VARIABLE}"; unset {PRELUDE_VARIABLE}'
     script = f"set -e\n{prelude}\n{done}\nset +e\n{command}"
     return Plan(["bash", "-c", script], command, prelude, runner=runner)
+
+
+def _plan_again(repo: Repo, run: Run) -> Plan:
+    """Return the plan of an ad-hoc run that a person has queued again."""
+    from aexp.runs.adhoc import command_text, recorded_command
+
+    recorded = recorded_command(run)
+    if recorded is None:
+        raise RunnerCommandMissing(
+            f"run {short(run.job_id)} was executed by a function of a program, not by a command",
+            "call the program again: that is a run of its own",
+        )
+    argv, cwd = recorded
+    return Plan(argv, command_text(argv, cwd), cwd=repo.at(cwd))

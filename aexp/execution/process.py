@@ -107,14 +107,17 @@ class Command:
         cwd: str,
         env: Mapping[str, str],
         keep_open: Sequence[int] = (),
+        reads_stdin: bool = False,
+        forwards_to_group: bool = True,
     ) -> None:
         self.began = time.monotonic()
+        self._forwards_to_group = forwards_to_group
         self._process = subprocess.Popen(
             # State points are UTF-8, whatever the locale says.
             [argument.encode("utf-8", "surrogateescape") for argument in arguments],
             cwd=cwd,
             env=env,
-            stdin=subprocess.DEVNULL,
+            stdin=None if reads_stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -172,7 +175,7 @@ class Command:
             while not self._has_ended():
                 now = time.monotonic()
                 if signals.to_forward:
-                    signal_group(self.pid, signals.to_forward.pop(0))
+                    self._forward(signals.to_forward.pop(0))
                 if signals.ending and interrupted_by is None:
                     interrupted_by = signals.ending[0]
                     signal_group(self.pid, interrupted_by)
@@ -208,6 +211,12 @@ class Command:
             output.tail.decode("utf-8", errors="replace"),
             self._measured(),
         )
+
+    def _forward(self, number: int) -> None:
+        if self._forwards_to_group:
+            signal_group(self.pid, number)
+        else:
+            os.kill(self.pid, number)  # our child, not waited for yet: no other has its number
 
     def _has_ended(self) -> bool:
         pid, status, usage = os.wait4(self.pid, os.WNOHANG)

@@ -27,6 +27,7 @@ ATTEMPT_KEYS = (
     "resumed_from",
     "max_rss_mb",
     "cpu_s",
+    "sidecar_sha256",
 )
 ENVIRONMENT_KEYS = ("digest", "software")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -109,6 +110,7 @@ def describe(
     metrics = final_metrics(run)
     if metrics:
         entry["metrics"] = metrics
+    entry.update(_preregistered(record))
     environment = _digests(run.attempts[-1]) if run.attempts else {}
     if environment:
         entry["environment"] = environment
@@ -116,6 +118,22 @@ def describe(
     if run.attempts:
         entry["attempts"] = [_attempt(attempt) for attempt in run.attempts]
     return entry
+
+
+def _preregistered(record: dict[str, Any]) -> dict[str, Any]:
+    """Return what was registered before the run, and which outcome it has had."""
+    registered, verdict = section(record, "preregistration"), section(record, "verdict")
+    found = {
+        "sidecar_mode": registered.get("mode"),
+        "sidecar": registered.get("sidecar"),
+        "sidecar_sha256": registered.get("sha256"),
+        "agent_mode": registered.get("agent_mode"),
+        "outcome": verdict.get("outcome"),
+    }
+    kept: dict[str, Any] = {key: value for key, value in found.items() if isinstance(value, str)}
+    if "outcome" in kept:
+        kept["outcome_residual"] = verdict.get("residual") is True
+    return kept
 
 
 def final_metrics(run: Run) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from aexp.model import COMPLETE, FAILED, QUEUED, STOPPED, Run, epoch
+from aexp.model import COMPLETE, FAILED, QUEUED, STOPPED, Run, epoch, section
 
 MAX_FAULTS = 3
 
@@ -30,6 +30,8 @@ class Outcome(NamedTuple):
         What the run wrote to its metrics file.
     ended_at : str or None
         When the attempt ended, where that is known to be before now.
+    verdict : dict or None
+        Which pre-registered outcome its numbers are: ``outcome``, ``residual``, ``notes``.
     """
 
     status: str
@@ -41,6 +43,7 @@ class Outcome(NamedTuple):
     usage: dict[str, float] = {}  # noqa: RUF012  (never mutated)
     metrics: dict[str, Any] | None = None
     ended_at: str | None = None
+    verdict: dict[str, Any] | None = None
 
     @property
     def is_result(self) -> bool:
@@ -59,6 +62,8 @@ def decide(record: dict[str, Any], outcome: Outcome) -> Outcome:
         return outcome._replace(
             status=STOPPED, cause="operator_stop", fault=False, message="stopped by aexp queue stop"
         )
+    if record.get("once") and outcome.status == QUEUED:
+        return outcome._replace(status=STOPPED)  # nothing would bring it back
     if outcome.fault:
         record["faults"] = int(record.get("faults", 0)) + 1
         cap = record.get("max_faults", MAX_FAULTS)
@@ -100,6 +105,11 @@ def close_record(run: Run, record: dict[str, Any], outcome: Outcome, now: str) -
     spent = [attempt.get("wallclock_s") or 0.0 for attempt in run.attempts[since:]]
     run.doc["wallclock_s"] = round(float(sum(spent)), 3)
     record["cause"], record["returncode"] = outcome.cause, outcome.returncode
+    if section(record, "preregistration").get("mode") == "declared":
+        # Only a complete run has an outcome; one that nobody has judged has an unknown one.
+        word = "unknown" if outcome.status == COMPLETE else "none"
+        judged = outcome.verdict if outcome.status == COMPLETE else None
+        record["verdict"] = judged or {"outcome": word, "residual": False}
     for key in ("stop_requested_at", "superseded", "before", "promoted_at", "registered_machine"):
         record.pop(key, None)
 

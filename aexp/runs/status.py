@@ -7,9 +7,11 @@ the ledger, then shown by the sentinel. A crash between two of these is repaired
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
-from aexp.errors import StatusError
+from aexp import slurm
+from aexp.errors import CorruptFile, StatusError
 from aexp.files import remove
 from aexp.ledger.entries import load_ledger_entry
 from aexp.model import (
@@ -26,6 +28,7 @@ from aexp.model import (
     utc_now,
 )
 from aexp.paths import GATE, SENTINEL, Repo
+from aexp.project import configured_slug
 from aexp.runs.claims import Claim, drop_spent
 from aexp.runs.document import block_of, edit_document, run_lock, write_document
 from aexp.runs.earlier import forget_end, kept_end, remember_entry, restore_end
@@ -105,6 +108,9 @@ def begin_attempt(
         If the run is neither queued nor created.
     """
     owner = claim.owner
+    project: str | None = None
+    with suppress(CorruptFile):  # a name, not the run
+        project = configured_slug(repo)
 
     def edit(run: Run) -> None:
         previous = run.status
@@ -120,6 +126,8 @@ def begin_attempt(
         record.pop("metrics", None)  # of an attempt that failed
         record.pop("before", None)
         record["store"] = {"id": repo.store_id, "machine": repo.machine_label}
+        if project is not None:
+            record["project"] = project
         attempt: dict[str, Any] = {
             "attempt": next_attempt(run),
             "status": RUNNING,
@@ -130,6 +138,7 @@ def begin_attempt(
         }
         if owner.slurm_job_id:
             attempt["slurm_job_id"] = owner.slurm_job_id
+            attempt.update(slurm.array_facts())
         if command is not None:
             attempt["command"] = command
         if prelude is not None and len(prelude) <= _MAX_PRELUDE:
@@ -232,6 +241,8 @@ def end_attempt(
         if run.is_terminal:  # the command has marked its own run
             if attempt.get("status") == RUNNING:
                 close_attempt(attempt, outcome, outcome._replace(status=run.status), now)
+                if run.status == COMPLETE and outcome.verdict:
+                    record["verdict"] = outcome.verdict
                 run.queue.pop("proc", None)
             return
         result = decide(record, outcome)

@@ -45,6 +45,10 @@ def _is_list_of_ids(value: Any) -> bool:
     )
 
 
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
 REQUIRED: dict[str, tuple[Check, str]] = {
     "schema_version": (lambda value: _is_whole(value) and value >= 1, "a positive number"),
     "job_id": (
@@ -75,6 +79,10 @@ OPTIONAL: dict[str, tuple[Check, str]] = {
     "returncode": (_is_whole, "a whole number"),
     "cause": (_is_text, "text"),
     "tag": (_is_text, "text"),
+    "tags": (_is_list_of_texts, "a list of text"),
+    "name": (_is_text, "text"),
+    "project": (_is_text, "text"),
+    "derived_from": (_is_list_of_ids, "a list of run ids"),
     "after": (_is_list_of_ids, "a list of run ids"),
     "resources": (_is_object, "an object"),
     "aexp_version": (_is_text, "text"),

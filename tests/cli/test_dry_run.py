@@ -20,6 +20,7 @@ CASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("queue", "release"): ("RELEASABLE",),
     ("queue", "materialize"): ("--runner", "slurm", "-o", "script.sh"),
     ("run-queued",): ("QUEUED",),
+    ("exec",): ("--tag", "x", "--", "touch", "made"),
     ("reproduce",): ("ENDED", "--to", "../again", "--run"),
     ("new-run",): ("--experiment", "E001", "--sp", "seed=77"),
     ("ledger", "promote"): ("ENDED",),
@@ -70,7 +71,7 @@ WRITING = {
     "add", "run", "retry", "stop", "remove", "clear", "release", "materialize", "run-queued",
     "new-run", "promote", "backfill", "reconcile", "install", "install-slash-commands", "sync",
     "bundle", "unbundle", "new-thread", "new-hypothesis", "new-experiment", "new-finding",
-    "set-status", "close-thread", "link",
+    "set-status", "close-thread", "link", "exec",
 }  # fmt: skip
 
 
