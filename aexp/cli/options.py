@@ -14,7 +14,24 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 dry_run_option = click.option(
     "--dry-run", "-n", is_flag=True, help="Say what would be done; write nothing."
 )
+since_option = click.option(
+    "--since", metavar="WHEN", help="Only runs since then: 24h, 7d, 2w, or a date (UTC)."
+)
 ids_argument = click.argument("ids", nargs=-1, metavar="[ID]...")
+
+
+def sidecar_options(function: F) -> F:
+    """Add ``--no-sidecar`` and ``--agent-mode``, of every verb that begins runs."""
+    function = click.option(
+        "--agent-mode",
+        type=click.Choice(["collaborative", "autonomous"]),
+        help="Who works here; recorded with the run (default: what its sidecar says).",
+    )(function)
+    return click.option(
+        "--no-sidecar",
+        is_flag=True,
+        help="Run without what is pre-registered; that is recorded and counted.",
+    )(function)
 
 
 def filter_options(function: F) -> F:

@@ -4,11 +4,13 @@ import json
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
+from aexp.errors import GateError
 from aexp.model import PROVENANCE_KEYS, printable
 
 STATUS_COLORS = {
@@ -87,6 +89,17 @@ def number(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return str(value)
+
+
+@contextmanager
+def gate_as_json(as_json: bool) -> Iterator[None]:
+    """Print the reason of a gate that closes as JSON, too, where JSON is asked for."""
+    try:
+        yield
+    except GateError as error:
+        if as_json:
+            print_json({"error": error.message, "hint": error.hint, **error.reason})
+        raise
 
 
 def note(text: str) -> None:

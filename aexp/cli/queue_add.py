@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from aexp.cli.options import dry_run_option, json_option
-from aexp.cli.output import configuration, note, print_json, print_table
+from aexp.cli.options import dry_run_option, json_option, sidecar_options
+from aexp.cli.output import configuration, gate_as_json, note, print_json, print_table
 from aexp.model import short
 from aexp.paths import Repo
 from aexp.queue.plan import Adder, AddPlan, Planned
@@ -70,6 +70,7 @@ _WORDS = {
 @click.option(
     "--skip-finished", is_flag=True, help="Leave ended runs alone instead of running them again."
 )
+@sidecar_options
 @dry_run_option
 @json_option
 def add(**given: Any) -> None:
@@ -97,6 +98,8 @@ def add(**given: Any) -> None:
     options = QueueOptions(
         tag=given["tag"],
         campaign=given["campaign"],
+        sidecar=not given["no_sidecar"],
+        agent_mode=given["agent_mode"],
         hypothesis_id=given["hypothesis"],
         sub_hypothesis_id=given["sub_hypothesis"],
         runner_hint=given["runner_hint"],
@@ -121,7 +124,8 @@ def add(**given: Any) -> None:
     base = parse_assignments(given["sp"]) if given["sp"] else {}
     grid = expand(base, given["sweep"], given["zipped"], rows, given["exclude"])
     adder = Adder(repo, given["experiment"], options)
-    plan = adder.plan(grid)
+    with gate_as_json(given["as_json"]):
+        plan = adder.plan(grid)
     done = plan.runs if given["dry_run"] else adder.carry_out(plan)
     if given["as_json"]:
         _print_json(plan, done, given["dry_run"], given["campaign"])

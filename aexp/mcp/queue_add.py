@@ -1,7 +1,7 @@
 """The tool that queues runs."""
 
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -87,6 +87,14 @@ def queue_add(
     campaign: Annotated[
         str | None, Field(description="The campaign that the runs join.", max_length=63)
     ] = None,
+    sidecar: Annotated[
+        bool,
+        Field(description="False runs without what is pre-registered; recorded and counted."),
+    ] = True,
+    agent_mode: Annotated[
+        Literal["collaborative", "autonomous"] | None,
+        Field(description="Whether a person works with you on these runs."),
+    ] = None,
     after: Annotated[
         RunIds | None, Field(description="Wait until these runs are complete.")
     ] = None,
@@ -143,6 +151,8 @@ def queue_add(
     options = QueueOptions(
         tag=tag,
         campaign=campaign,
+        sidecar=sidecar,
+        agent_mode=agent_mode,
         hypothesis_id=hypothesis_id,
         sub_hypothesis_id=sub_hypothesis_id,
         runner_hint=runner_hint,

@@ -12,6 +12,7 @@ from aexp.preregistration.condition import holds, names_of
 from aexp.preregistration.grammar import ConditionError, parse_condition
 from aexp.preregistration.meaning import UNKNOWN
 from aexp.preregistration.register import DECLARED
+from aexp.runs.outcome import Outcome
 from aexp.runs.series import parse_lines
 
 _MAX_BYTES = 1 << 20
@@ -47,6 +48,26 @@ class Judgement(NamedTuple):
 def is_declared(run: Run) -> bool:
     """Return whether a run was registered with outcomes."""
     return section(run.record, "preregistration").get("mode") == DECLARED
+
+
+def with_verdict(repo: Repo, run: Run, attempt: int, ended: Outcome) -> Outcome:
+    """Return how an attempt ended, with the outcome that its numbers are."""
+    if not is_declared(run):
+        return ended
+    judgement = judge(repo, run, attempt, ended.metrics)
+    return ended._replace(verdict=judgement.as_record())
+
+
+def verdict_text(run: Run) -> str:
+    """Return one line about an ended run's outcome: its label and what follows from it."""
+    verdict = section(run.record, "verdict")
+    label = verdict.get("outcome")
+    outcomes = section(run.record, "preregistration").get("outcomes")
+    known = [item for item in outcomes if isinstance(item, dict)] if outcomes else []
+    decision = next((str(item.get("decision")) for item in known if item.get("label") == label), "")
+    text = f"outcome {printable(label)}" + (f": {printable(decision)}" if decision else "")
+    notes = verdict.get("notes")
+    return f"{text} ({'; '.join(map(str, notes))})" if isinstance(notes, list) and notes else text
 
 
 def judge(repo: Repo, run: Run, attempt: int, metrics: Mapping[str, Any] | None) -> Judgement:

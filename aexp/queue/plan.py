@@ -26,6 +26,7 @@ from aexp.model import (
     utc_now,
 )
 from aexp.paths import CODE_PATCH, Repo
+from aexp.preregistration.register import Registrar
 from aexp.queue.settings import SETTINGS, QueueOptions, settings_of
 from aexp.runs.create import base_state_point, check_state_point, publish_run, run_link
 from aexp.runs.document import block_of
@@ -40,6 +41,7 @@ AGAIN = "again"
 IS_RUNNING = "running"
 KEPT = "kept"
 UNREADABLE = "unreadable"
+PREREGISTRATION = "preregistration"
 
 
 class Planned(NamedTuple):
@@ -105,6 +107,13 @@ class Adder:
         )
         self._parents = _check_parents(repo, options.after)
         self._settings = settings_of(self.experiment, options, self._parents)
+        self._registrar = Registrar(
+            repo,
+            self.experiment.path if PREREGISTRATION in self.experiment.meta else None,
+            use_sidecar=options.sidecar,
+            agent_mode=options.agent_mode,
+        )
+        self._registered: dict[str, dict[str, Any]] = {}
 
     def plan(self, configurations: Iterable[Mapping[str, Any]]) -> AddPlan:
         """Decide what adding these configurations means; nothing is written.
@@ -118,6 +127,7 @@ class Adder:
         template = self.options.command or self.experiment.runner_command
         runs: list[Planned] = []
         seen: dict[str, str] = {}
+        notes: list[str] = []
         for given in configurations:
             sp = {**self._base, **self._resolver.state_point(given)}
             check_state_point(sp)
@@ -126,13 +136,14 @@ class Adder:
                 runs.append(Planned(job_id, DUPLICATE, sp, "given twice"))
                 continue
             seen[job_id] = job_id
-            if template is not None:
-                render_runner_command(template, sp, job_id)
+            command = None if template is None else render_runner_command(template, sp, job_id)
             runs.append(self._classify(job_id, sp, pending))
+            if runs[-1].action in (NEW, AGAIN):
+                notes += self._register(job_id, command, notes)
         self._check_cycles(runs)
         if self._campaign is not None:
             check_order(self.repo, self._campaign, [planned.job_id for planned in runs])
-        notes, command = [], None
+        command = None
         if template is None:
             notes.append(
                 f"experiment {self.experiment.experiment_id} has no runner_command; "
@@ -141,6 +152,13 @@ class Adder:
         elif runs:
             command = render_runner_command(template, runs[0].sp, runs[0].job_id)
         return AddPlan(runs, command, notes)
+
+    def _register(self, job_id: str, command: str | None, known: Sequence[str]) -> list[str]:
+        """Freeze what a run is registered with; return what there is to say, once."""
+        found = self._registrar.of_command(command)
+        if found.record is not None:
+            self._registered[job_id] = {PREREGISTRATION: found.record}
+        return [warning for warning in found.warnings if warning not in known]
 
     def _pending(self) -> dict[str, str]:
         """Return the queued runs of this experiment and tag by configuration modulo commit."""
@@ -238,7 +256,11 @@ class Adder:
             "status": QUEUED,
             "created_at": now,
             "queue": queue,
-            "aexp_run": {"sequence": sequence, **self._settings},
+            "aexp_run": {
+                "sequence": sequence,
+                **self._settings,
+                **self._registered.get(planned.job_id, {}),
+            },
         }
         pulled = load_ledger_entry(self.repo, planned.job_id)
         if pulled is not None:  # it has run elsewhere: its entry stays until a new one is made
@@ -262,7 +284,8 @@ class Adder:
             for key in SETTINGS:
                 if key != "tracker" or self.options.tracker is not None or self.experiment.tracker:
                     record.pop(key, None)  # a run that was bound by itself stays so
-            record.update(self._settings)
+            record.pop(PREREGISTRATION, None)
+            record.update({**self._settings, **self._registered.get(planned.job_id, {})})
             run.doc["queue"] = {**run.queue, **queue}
             if self.options.command is None:
                 run.doc["queue"].pop("runner_command_override", None)

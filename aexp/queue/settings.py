@@ -48,6 +48,10 @@ class QueueOptions(NamedTuple):
         Whether the tracker uses no network.
     campaign : str or None
         The campaign that the runs join, also those that are queued or kept already.
+    sidecar : bool
+        False runs without what is pre-registered; that is recorded and counted.
+    agent_mode : str or None
+        Who works here: ``collaborative`` or ``autonomous``.
     """
 
     tag: str | None = None
@@ -69,6 +73,8 @@ class QueueOptions(NamedTuple):
     tracker_project: str | None = None
     offline: bool | None = None
     campaign: str | None = None
+    sidecar: bool = True
+    agent_mode: str | None = None
 
 
 def settings_of(

@@ -21,6 +21,7 @@ _END_RECORD_KEYS = (
     "message",
     "returncode",
     "metrics",
+    "verdict",
     "promoted_at",
     "registered_machine",
 )
