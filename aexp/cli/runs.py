@@ -2,17 +2,20 @@
 
 import click
 
-from aexp.cli.options import json_option, run_filter
+from aexp.cli.options import json_option, run_filter, since_option
 from aexp.cli.output import configuration, note, number, print_json, print_table
 from aexp.cli.progress_text import duration, progress_text
+from aexp.cli.rendering import JSON, Output, output_options
+from aexp.cli.run_table import print_runs
+from aexp.ledger.entries import has_entries
 from aexp.ledger.projection import final_metrics
-from aexp.model import STATUSES, Run, printable, section, short
+from aexp.model import STATUSES, printable, section, short
 from aexp.paths import Repo
-from aexp.runs.facts import last_log, run_details, run_facts
+from aexp.runs.facts import known_details, known_facts, last_log
 from aexp.runs.jobs import batch_slug
+from aexp.runs.known import KnownRun, find_known, read_known, record_of
 from aexp.runs.progress import first_remaining_s, run_progress
-from aexp.runs.select import find_matching
-from aexp.runs.store import read_run, resolve_id
+from aexp.runs.since import since_stamp
 
 
 @click.command("list-runs")
@@ -21,78 +24,66 @@ from aexp.runs.store import read_run, resolve_id
 @click.option("--status", type=click.Choice(STATUSES), help="Only runs of this status.")
 @click.option("--tag", metavar="TAG", help="Only runs with this tag.")
 @click.option("--sp", metavar="K=V,...", help="Only runs with these state-point values.")
+@since_option
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N runs.")
-@json_option
+@output_options
 def list_runs(
     experiment: str | None,
     hypothesis: str | None,
     status: str | None,
     tag: str | None,
     sp: str | None,
+    since: str | None,
     limit: int | None,
-    as_json: bool,
+    out: Output,
 ) -> None:
-    """List runs with their configuration and final metrics, in queue order.
+    """List runs with their configuration and final metrics, the newest first.
 
-    Of a run that is running: how far it is, and its newest metrics.
+    The newest is the run that was queued, started or ended last. Runs of other machines are
+    known from the ledger. Of a run that is running: how far it is, and its newest metrics.
 
     \b
-    Example:
-      aexp list-runs --experiment E001 --status complete
+    Examples:
+      aexp ls --since 7d
+      aexp list-runs --experiment E001 --status complete --csv
     """
-    repo = Repo.installed()
+    repo = Repo.find()
+    if not has_entries(repo):
+        repo.require_store()
     chosen = run_filter(experiment, tag, sp, hypothesis=hypothesis, status=status)
-    runs = find_matching(repo, chosen)[:limit]
-    if as_json:
-        print_json([run_facts(repo, run) for run in runs])
-        return
-    if not runs:
-        note(chosen.none())
-        return
-    progress = [run_progress(repo, run) for run in runs]
-    metrics = [
-        final_metrics(run) if known is None else {**final_metrics(run), **known.metrics}
-        for run, known in zip(runs, progress, strict=True)
-    ]
-    names = list(dict.fromkeys(name for found in metrics for name in found))
-    rows = [
-        (
-            short(run.job_id),
-            run.status,
-            run.experiment_id,
-            run.tag,
-            configuration(run.sp),
-            progress_text(known),
-            run.doc.get("wallclock_s"),
-            *(number(found[name]) if name in found else "" for name in names),
-        )
-        for run, known, found in zip(runs, progress, metrics, strict=True)
-    ]
-    columns = ("ID", "STATUS", "EXP", "TAG", "CONFIGURATION", "PROGRESS", "SECONDS", *names)
-    print_table([printable(name) for name in columns], rows)
-    note(f"{len(runs)} run(s)")
+    found = find_known(repo, chosen, since=since_stamp(since) if since else None)[:limit]
+    progress = [run_progress(repo, known.run) for known in found]
+    records = [record_of(known) for known in found]
+    facts = [known_facts(repo, known) for known in found] if out.form == JSON else None
+    words = f"{chosen.none()} since {since}" if since else chosen.none()
+    print_runs(out, records, facts=facts, progress=progress, none=words)
 
 
 @click.command("show-run")
 @click.argument("job_id", metavar="ID")
 @json_option
 def show_run(job_id: str, as_json: bool) -> None:
-    """Show one run: configuration, attempts, error, and where its log lies.
+    """Show one run: configuration, metrics, attempts, error, and where its log lies.
 
     \b
-    Example:
-      aexp show-run 9f3a1b2c
+    Examples:
+      aexp show 9f3a1b2c
+      aexp show-run 9f3a1b2c --json
     """
-    repo = Repo.installed()
-    run = read_run(repo, resolve_id(repo, job_id))
+    repo = Repo.find()
+    if not has_entries(repo):
+        repo.require_store()
+    known = read_known(repo, job_id)
     if as_json:
-        print_json(run_details(repo, run))
+        print_json(known_details(repo, known))
         return
-    _print_run(repo, run)
+    _print_run(repo, known)
 
 
-def _print_run(repo: Repo, run: Run) -> None:
+def _print_run(repo: Repo, known: KnownRun) -> None:
     from aexp.runs.heartbeat import age_s
+
+    run = known.run
 
     def field(name: str, value: object) -> None:
         if value not in (None, "", [], {}):
@@ -101,6 +92,8 @@ def _print_run(repo: Repo, run: Run) -> None:
     field("run", run.job_id)
     field("status", run.status)
     field("cause", run.record.get("cause"))
+    if known.machine is not None:
+        field("machine", f"{known.machine} (it is known from the ledger alone)")
     field("batch", batch_slug(run))
     field("tag", run.tag)
     field("configuration", " " + configuration(run.sp))

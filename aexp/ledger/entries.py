@@ -24,6 +24,11 @@ def list_ledger_job_ids(repo: Repo) -> set[str]:
     return {name[:-5] for name in names if name.endswith(".json") and JOB_ID.fullmatch(name[:-5])}
 
 
+def has_entries(repo: Repo) -> bool:
+    """Return whether the ledger has any file that is called like an entry."""
+    return bool(list_ledger_job_ids(repo))
+
+
 def resolve_entry_id(repo: Repo, text: str) -> str:
     """Return the full id of the one ledger entry whose run begins with `text`.
 

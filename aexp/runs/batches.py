@@ -15,50 +15,15 @@ from aexp.kb.artifacts import find_artifact
 from aexp.kb.values import spelling
 from aexp.ledger.entries import scan_ledger
 from aexp.ledger.points import Undefined, as_number, point
-from aexp.ledger.projection import final_metrics
-from aexp.model import STATUSES, Run, check_experiment_id, section
+from aexp.model import STATUSES, check_experiment_id
 from aexp.paths import Repo
 from aexp.runs.earlier import ended_elsewhere
+from aexp.runs.known import KnownRun, RunRecord, of_entry, record_of
 from aexp.runs.select import has_values
 from aexp.runs.store import scan_runs
 
 DEFAULT_KEYS = ("condition",)
 Root = str | Path | Repo | None
-
-
-class RunRecord(NamedTuple):
-    """One run, as this clone knows it.
-
-    Attributes
-    ----------
-    job_id : str
-        The run.
-    experiment_id, hypothesis_id : str or None
-        What it is linked to.
-    status : str
-        Its status word.
-    sp : dict
-        Its state point.
-    metrics : dict
-        Its final numbers.
-    tag : str or None
-        Its label.
-    started_at, ended_at : str or None
-        When.
-    machine : str or None
-        Of a run that only the ledger tells of: the machine that registered it.
-    """
-
-    job_id: str
-    experiment_id: str | None
-    hypothesis_id: str | None
-    status: str
-    sp: dict[str, Any]
-    metrics: dict[str, Any]
-    tag: str | None
-    started_at: str | None
-    ended_at: str | None
-    machine: str | None = None
 
 
 class BatchSummary(NamedTuple):
@@ -140,47 +105,13 @@ def known_runs(repo: Repo) -> Iterator[RunRecord]:
         for file in scan_ledger(repo)
         if file.job_id is not None and file.entry is not None
     }
-    records = {job_id: _of_entry(job_id, entry) for job_id, entry in found.items()}
+    records = {job_id: record_of(of_entry(job_id, entry)) for job_id, entry in found.items()}
     for run in scan_runs(repo):
         entry = found.get(run.job_id)
         if entry is None or run.is_terminal or not ended_elsewhere(run, entry):
-            records[run.job_id] = _of_run(run)
+            records[run.job_id] = record_of(KnownRun(run))
     for job_id in sorted(records):
         yield records[job_id]
-
-
-def _of_run(run: Run) -> RunRecord:
-    return RunRecord(
-        run.job_id,
-        run.experiment_id,
-        _text(run.link.get("hypothesis_id")),
-        run.status,
-        run.sp,
-        final_metrics(run),
-        run.tag,
-        _text(run.doc.get("started_at")),
-        _text(run.doc.get("ended_at")),
-    )
-
-
-def _of_entry(job_id: str, entry: dict[str, Any]) -> RunRecord:
-    link, sp = section(entry, "run_link"), section(entry, "statepoint")
-    return RunRecord(
-        job_id,
-        _text(link.get("experiment_id")) or _text(sp.get("experiment_id")),
-        _text(link.get("hypothesis_id")),
-        str(entry.get("status")),
-        sp,
-        section(entry, "metrics"),
-        _text(entry.get("tag")),
-        _text(entry.get("started_at")),
-        _text(entry.get("ended_at")),
-        _text(entry.get("registered_machine")) or "another machine",
-    )
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
 
 
 def _repo(root: Root) -> Repo:

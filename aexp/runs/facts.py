@@ -10,6 +10,7 @@ from aexp.ledger.projection import final_metrics
 from aexp.model import RUNNING, STATUSES, Run, section, short
 from aexp.paths import Repo
 from aexp.runs.jobs import summarize
+from aexp.runs.known import KnownRun
 from aexp.runs.progress import progress_facts
 from aexp.runs.select import RunFilter
 from aexp.runs.store import read_run, scan_runs
@@ -43,6 +44,21 @@ def run_details(repo: Repo, run: Run) -> dict[str, Any]:
         "timeout_s": run.record.get("timeout_s"),
         "log": last_log(repo, run),
     }
+
+
+def known_facts(repo: Repo, known: KnownRun) -> dict[str, Any]:
+    """Return what a list of runs says about one that store or ledger knows."""
+    return _with_machine(run_facts(repo, known.run), known)
+
+
+def known_details(repo: Repo, known: KnownRun) -> dict[str, Any]:
+    """Return everything that is worth knowing about a run that store or ledger knows."""
+    return _with_machine(run_details(repo, known.run), known)
+
+
+def _with_machine(facts: dict[str, Any], known: KnownRun) -> dict[str, Any]:
+    is_here = known.machine is None
+    return {**facts, "machine": known.machine, "workspace": facts["workspace"] if is_here else None}
 
 
 def last_log(repo: Repo, run: Run) -> str | None:

@@ -143,14 +143,24 @@ def resolve_id(repo: Repo, text: str) -> str:
     RunNotFound
         If no run, or more than one, begins with it.
     """
-    prefix = text.strip().lower()
-    if not prefix or len(prefix) > 32 or any(c not in "0123456789abcdef" for c in prefix):
-        raise UsageError(f"{text!r} is not a run id", "give a run id or the beginning of one")
+    prefix = parse_prefix(text)
     if len(prefix) == 32:
         if os.path.isdir(os.path.join(repo.workspace, prefix)):
             return prefix
         raise _unknown(repo, prefix)
-    found = [job_id for job_id in run_ids(repo) if job_id.startswith(prefix)]
+    return the_only_one(repo, prefix, [name for name in run_ids(repo) if name.startswith(prefix)])
+
+
+def parse_prefix(text: str) -> str:
+    """Return the beginning of a run id that a user has typed, else raise `UsageError`."""
+    prefix = text.strip().lower()
+    if not prefix or len(prefix) > 32 or any(c not in "0123456789abcdef" for c in prefix):
+        raise UsageError(f"{text!r} is not a run id", "give a run id or the beginning of one")
+    return prefix
+
+
+def the_only_one(repo: Repo, prefix: str, found: list[str]) -> str:
+    """Return the one id that was found for a beginning, else raise `RunNotFound`."""
     if not found:
         raise _unknown(repo, prefix)
     if len(found) > 1:

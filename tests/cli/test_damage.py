@@ -40,7 +40,7 @@ def test_one_corrupt_file_costs_a_warning_and_itself(
     assert f"{ids[1]}/{name}" in about[0]
     assert "Traceback" not in done.stderr
     shown = research.json("list-runs")
-    assert [row["job_id"] for row in shown] == [ids[0], *ids[2:]]
+    assert {row["job_id"] for row in shown} == {ids[0], *ids[2:]}
 
 
 @pytest.mark.parametrize(

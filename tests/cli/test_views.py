@@ -39,11 +39,12 @@ def test_status_counts(research: Any, some: list[str]) -> None:
 def test_list_runs_shows_configuration_and_metrics(research: Any, some: list[str]) -> None:
     shown = research.aexp("list-runs", "--experiment", "E001").stdout.splitlines()
     assert "acc" in shown[0]
-    assert [line.split()[0] for line in shown[1:]] == [job_id[:8] for job_id in some[:3]]
-    assert "condition=full seed=1" in shown[1]
-    assert shown[1].endswith("0.1")
+    newest_first = some[2::-1]
+    assert [line.split()[0] for line in shown[1:]] == [job_id[:8] for job_id in newest_first]
+    assert "condition=full seed=1" in shown[3]
+    assert shown[3].endswith("0.1")
     rows = research.json("list-runs", "--status", "complete")
-    assert [row["metrics"] for row in rows] == [{"acc": 0.1}, {"acc": 0.2}]
+    assert [row["metrics"] for row in rows] == [{"acc": 0.2}, {"acc": 0.1}]
     assert set(rows[0]) >= {
         "job_id", "short_id", "experiment_id", "hypothesis_id", "status", "batch_slug", "sp",
         "started_at", "ended_at", "wallclock_s", "tag", "cause", "tracker_url", "workspace",
@@ -56,7 +57,7 @@ def test_list_runs_filters(research: Any, some: list[str]) -> None:
 
     assert ids("--sp", "seed=2") == [some[1]]
     assert ids("--status", "failed") == [some[2]]
-    assert ids("--tag", "paper", "--limit", "2") == some[:2]
+    assert ids("--tag", "paper", "--limit", "2") == some[2:0:-1]
     assert ids("--hypothesis", "H001", "--experiment", "E002") == [some[3]]
     assert "Invalid value" in research.aexp("list-runs", "--status", "bogus", rc=2).stderr
 
@@ -193,7 +194,7 @@ def test_a_terminal_gets_colours_and_its_own_width(research: Any) -> None:
 
 
 def test_json_goes_to_stdout_and_remarks_to_stderr(research: Any, some: list[str]) -> None:
-    (research.workspace(some[0]) / "signac_job_document.json").write_text("{")
+    (research.workspace(some[3]) / "signac_job_document.json").write_text("{")
     done = research.aexp("list-runs", "--json")
     assert len(json.loads(done.stdout)) == 3
     assert "warning:" in done.stderr
