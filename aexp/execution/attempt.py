@@ -250,7 +250,7 @@ class Attempt:
         if run.record.get("preregistration"):
             from aexp.preregistration.frozen import note_change
 
-            for warning in note_change(self.repo, run, self.claim):
+            for warning in note_change(self.repo, run):
                 self.say(warning)
 
     def _tell(self, run: Run, outcome: Outcome, log: str) -> None:

@@ -12,7 +12,7 @@ from aexp.errors import AexpError, StatusError
 from aexp.files import remove
 from aexp.handle.place import Place
 from aexp.handle.program import command_of, own_program
-from aexp.model import COMPLETE, FAILED, Run, short
+from aexp.model import COMPLETE, CREATED, FAILED, TERMINAL_STATUSES, Run, short
 from aexp.paths import METRICS, OUTCOME, PROGRESS, STATEPOINT, Repo
 from aexp.runs.claims import MARKER_VARIABLE
 from aexp.runs.declared import read_declared
@@ -45,10 +45,25 @@ class Block:
         A created or queued run.
     again : bool, default False
         Queue a run that has ended again first.
+    sidecar : bool, default True
+        Whether what is pre-registered counts.
+    agent_mode : str, optional
+        Who works here, for the record.
     """
 
-    def __init__(self, repo: Repo, job_id: str, *, again: bool = False) -> None:
+    def __init__(
+        self,
+        repo: Repo,
+        job_id: str,
+        *,
+        again: bool = False,
+        sidecar: bool = True,
+        agent_mode: str | None = None,
+    ) -> None:
         self._again = again
+        self._sidecar_counts = sidecar
+        self._agent_mode = agent_mode
+        self._registered: Run | None = None
         self._repo = repo
         self._job_id = job_id
         self._numbers: AttemptNumbers | None = None
@@ -74,8 +89,10 @@ class Block:
         """
         self._occupy()
         try:
-            self._check_ended()
+            before = read_run(self._repo, self._job_id)
+            self._check_ended(before)
             self._program.update(own_program(self._repo, _begun))
+            self._register(before)
             run = self._lifecycle.__enter__()
         except BaseException:
             self._leave()
@@ -104,16 +121,32 @@ class Block:
             if _open is self:
                 _open = None
 
-    def _check_ended(self) -> None:
-        run = read_run(self._repo, self._job_id)
-        if not run.is_terminal:
-            return
-        if not self._again:
+    def _check_ended(self, run: Run) -> None:
+        if run.is_terminal and not self._again:
             raise StatusError(
                 f"run {short(self._job_id)} is already {run.status}",
                 "to execute it once more: again=True; to pass over complete runs: run.is_done",
             )
-        requeue(self._repo, self._job_id)
+
+    def _register(self, run: Run) -> None:
+        """Freeze what is pre-registered, unless that was done when the run was queued."""
+        if run.status not in TERMINAL_STATUSES | {CREATED}:
+            return
+        from aexp.preregistration.by_hand import registration_by_hand, write_registration
+
+        found = registration_by_hand(
+            self._repo,
+            run,
+            self._program,
+            use_sidecar=self._sidecar_counts,
+            agent_mode=self._agent_mode,
+        )
+        for warning in found.warnings:
+            _say(warning)
+        if run.is_terminal:
+            requeue(self._repo, self._job_id)
+        if found.record != run.record.get("preregistration"):
+            write_registration(self._repo, self._job_id, found)
 
     def _prepare(self, run: Run) -> Place:
         self._began = time.monotonic()
@@ -124,6 +157,8 @@ class Block:
         self._numbers = AttemptNumbers(self._repo, self._job_id, self._attempt)
         self._record_environment(run)
         self._set_variables(claim)
+        if run.record.get("preregistration"):
+            self._compare_sidecar(run)
         if run.record.get("tracker") is not None:
             self._start_tracker(run)
         return Place(self._repo, self._job_id, self._attempt, claim)
@@ -136,11 +171,27 @@ class Block:
                 self._lifecycle.__exit__(None, None, None)
             else:
                 self._lifecycle.__exit__(type(error), error, error.__traceback__)
+            self._tell_outcome()
             self._finish_tracker()
         finally:
             self._leave()
             if self._sidecar is not None:
                 self._sidecar.close()
+
+    def _compare_sidecar(self, run: Run) -> None:
+        from aexp.preregistration.frozen import note_change
+
+        self._registered = run
+        for warning in note_change(self._repo, run):
+            _say(warning)
+
+    def _tell_outcome(self) -> None:
+        if self._registered is not None:
+            run = read_run(self._repo, self._job_id)
+            if run.status == COMPLETE and run.record.get("verdict"):
+                from aexp.preregistration.judge import verdict_text
+
+                _say(verdict_text(run))
 
     def _look(self) -> None:
         with self._reading:
@@ -172,7 +223,12 @@ class Block:
         if self._footprint is not None and outcome.is_result:
             with contextlib.suppress(AexpError, OSError):
                 self._keep_files(self._footprint.end())
-        return outcome._replace(metrics=metrics, usage=usage)
+        outcome = outcome._replace(metrics=metrics, usage=usage)
+        if self._registered is None:
+            return outcome
+        from aexp.preregistration.judge import with_verdict
+
+        return with_verdict(self._repo, self._registered, self._attempt, outcome)
 
     def _record_environment(self, run: Run) -> None:
         """Record what the attempt runs in, and its files, as the wrapper does."""

@@ -47,6 +47,8 @@ def start(
     sub_hypothesis: str | None = None,
     include_commit: bool = True,
     again: bool = False,
+    sidecar: bool = True,
+    agent_mode: str | None = None,
     repo_root: "str | Path | None" = None,
 ) -> ActiveRun:
     """Return the current run inside a queued one, else a run of this configuration.
@@ -69,6 +71,10 @@ def start(
     again : bool, default False
         Execute a run that has ended once more, as ``aexp queue retry`` does; its earlier
         attempts are kept.
+    sidecar : bool, default True
+        False executes by hand without what is pre-registered; that is recorded and counted.
+    agent_mode : str, optional
+        Who works here, ``collaborative`` or ``autonomous``, for the record.
     repo_root : str or Path, optional
         Default: the repository around the current folder.
 
@@ -98,6 +104,10 @@ def start(
     from aexp.kb.experiments import load_experiment
     from aexp.runs.create import create_plain_run
 
+    if agent_mode is not None:
+        from aexp.preregistration.register import check_agent_mode
+
+        check_agent_mode(agent_mode)
     repo = Repo.installed(repo_root)
     found = load_experiment(repo, experiment)
     tracker = found.tracker
@@ -114,7 +124,7 @@ def start(
         init_doc={"aexp_run": {"tracker": tracker}} if tracker else None,
         include_commit=include_commit,
     )
-    return ActiveRun(Place(repo, job_id), again=again)
+    return ActiveRun(Place(repo, job_id), again=again, sidecar=sidecar, agent_mode=agent_mode)
 
 
 def run(run_id: str, *, again: bool = False, repo_root: "str | Path | None" = None) -> ActiveRun:

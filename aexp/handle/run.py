@@ -39,10 +39,20 @@ class ActiveRun:
         Which attempt of which run it is.
     again : bool, default False
         Whether a ``with`` block may execute a run that has ended.
+    sidecar, agent_mode
+        As of `aexp.start`.
     """
 
-    def __init__(self, place: Place, *, again: bool = False) -> None:
+    def __init__(
+        self,
+        place: Place,
+        *,
+        again: bool = False,
+        sidecar: bool = True,
+        agent_mode: str | None = None,
+    ) -> None:
         self._again = again
+        self._registering = sidecar, agent_mode
         self._block: tuple[Block, tuple[int, int]] | None = None
         self._statepoint: dict[str, Any] | None = None
         self._entered: list[tuple[int, int]] = []  # process and thread of each open block
@@ -251,7 +261,8 @@ class ActiveRun:
         if not self.attempt:
             from aexp.handle.block import Block
 
-            block = Block(self.repo, self.id, again=self._again)
+            sidecar, mode = self._registering
+            block = Block(self.repo, self.id, again=self._again, sidecar=sidecar, agent_mode=mode)
             self._settle(block.begin())
             self._block = block, me
             remember(self)

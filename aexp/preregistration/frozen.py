@@ -4,17 +4,16 @@ from aexp.model import Run, printable, section
 from aexp.paths import Repo
 from aexp.preregistration.judge import is_declared
 from aexp.preregistration.sidecar import present_digest
-from aexp.runs.claims import Claim
 from aexp.runs.document import edit_document
-from aexp.runs.status import is_attempt_of
 
 GONE = "missing"
 
 
-def note_change(repo: Repo, run: Run, claim: Claim) -> list[str]:
-    """Record, with the attempt that begins, a sidecar that has changed since the run was queued.
+def note_change(repo: Repo, run: Run) -> list[str]:
+    """Record, with a run's last attempt, a sidecar that has changed since the run was queued.
 
-    The frozen outcomes hold all the same. Returns what to tell the user.
+    Called when that attempt has just begun. The frozen outcomes hold all the same.
+    Returns what to tell the user.
     """
     registered = section(run.record, "preregistration")
     path = registered.get("sidecar")
@@ -24,7 +23,7 @@ def note_change(repo: Repo, run: Run, claim: Claim) -> list[str]:
     if now == registered.get("sha256"):
         return []
     with edit_document(repo, run.job_id) as fresh:
-        if is_attempt_of(fresh, claim):
+        if fresh.attempts and fresh.attempts[-1].get("claim") == run.attempts[-1].get("claim"):
             fresh.attempts[-1]["sidecar_sha256"] = now or GONE
     what = "has changed" if now else "is gone"
     return [
