@@ -29,7 +29,7 @@ from aexp.campaigns.read import (
     exists,
     load_campaign,
 )
-from aexp.errors import AexpError, CampaignRefused, CorruptFile, RunNotFound, UsageError
+from aexp.errors import AexpError, CampaignRefused, CorruptFile, UsageError
 from aexp.files import create_exclusive, locked
 from aexp.git import run_git
 from aexp.kb.artifacts import find_artifact
@@ -37,7 +37,7 @@ from aexp.ledger.entries import list_ledger_job_ids
 from aexp.ledger.folders import TOP, check_folders
 from aexp.model import JOB_ID, short, utc_now
 from aexp.paths import Repo
-from aexp.runs.store import run_ids
+from aexp.runs.store import parse_prefix, run_ids, the_only_one
 
 _SHOWN = 5
 
@@ -128,30 +128,23 @@ def create_campaign(
     return campaign
 
 
-def resolve_run(repo: Repo, text: str) -> str:
-    """Return the id of the one run, of store or ledger, that begins with `text`.
+def resolve_runs(repo: Repo, texts: Iterable[str]) -> list[str]:
+    """Return the ids of the runs, of store or ledger, that begin with these texts, each once.
 
     Raises
     ------
     UsageError
-        If `text` is not the beginning of an id.
+        If a text is not the beginning of an id.
     RunNotFound
         If none, or more than one, begins with it.
     """
-    prefix = text.strip().lower()
-    if not prefix or len(prefix) > 32 or not set(prefix) <= set("0123456789abcdef"):
-        raise UsageError(f"{text!r} is not a run id", "give a run id or the beginning of one")
     known = {*run_ids(repo), *list_ledger_job_ids(repo)}
-    found = sorted(job_id for job_id in known if job_id.startswith(prefix))
-    if len(found) == 1:
-        return found[0]
-    if found:
-        shown = ", ".join(job_id[:12] for job_id in found[:_SHOWN])
-        raise RunNotFound(f"{len(found)} runs begin with {prefix}: {shown}", "give more digits")
-    raise RunNotFound(
-        f"neither the store nor the ledger knows a run {prefix}",
-        "see: aexp list-runs (git pull brings the entries of other machines)",
-    )
+    found = []
+    for text in texts:
+        prefix = parse_prefix(text)
+        ids = {prefix} & known or {one for one in known if one.startswith(prefix)}
+        found.append(the_only_one(repo, prefix, sorted(ids)))
+    return list(dict.fromkeys(found))
 
 
 def add_runs(
@@ -178,7 +171,7 @@ def add_runs(
         If the campaign is concluded, or is a confirmation that a run began before.
     """
     open_campaign(repo, campaign_id)
-    ids = list(dict.fromkeys(resolve_run(repo, text) for text in runs))
+    ids = resolve_runs(repo, runs)
     if dry_run:
         files = open_campaign(repo, campaign_id)
         check_order(repo, files, ids)

@@ -52,6 +52,7 @@ def body(store: str) -> str:
         "# working files of aexp and Snakemake:",
         ".snakemake/",
         ".aexp/ledger/.*",
+        ".aexp/campaigns/**/.*",
         *(f"/{store}/workspace/*/{name}" for name in _RUN_FILES),
         f"/{store}/workspace/.new-*/",
         f"/{store}/.signac_sp_cache.json.gz",

@@ -95,6 +95,8 @@ def _belongs(repo: Repo, name: str) -> bool:
     except OSError:
         return False
     folder, _, base = name.rpartition("/")
+    if base.startswith("."):
+        return False  # of a writer at work, or of another program
     if folder != LEDGER:
         return True
     if not base.endswith(".json") or not JOB_ID.fullmatch(base[:-5]):
