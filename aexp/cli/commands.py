@@ -82,6 +82,10 @@ VERBS = {
         "aexp.cli.validate:validate",
         "Check the record: notes, runs, the ledger, and what findings cite.",
     ),
+    "check": (
+        "aexp.cli.check:check",
+        "Judge runs: is what they depend on still what it was?",
+    ),
     "runs-export-index": (
         "aexp.cli.runs_index:runs_export_index",
         "List this store's ended runs for other clones (deprecated).",

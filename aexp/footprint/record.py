@@ -51,7 +51,7 @@ class Footprint:
         self._problems: list[str] = []
         self._declared = self._all_declared(runner)
         self._record: dict[str, Any] = {}
-        self._template = (runner.command or "") + "\0" + (runner.prelude or "") if runner else None
+        self._template = runner_digest(runner.command, runner.prelude) if runner else None
 
     def begin(self, command: str | None, cwd: str | None = None) -> dict[str, Any] | None:
         """Return code and inputs as they are now; None when the run has none and says none.
@@ -67,7 +67,7 @@ class Footprint:
         if not (code or inputs or outputs or upstream or not declared.is_empty):
             return None
         if self._template is not None and self._run.queue.get("runner_command_override") is None:
-            self._record["runner"] = digest(self._template.encode("utf-8", "surrogatepass"))
+            self._record["runner"] = self._template
         named = {"code": code, "inputs": inputs, "outputs": outputs}
         self._record["declared"] = {key: items for key, items in named.items() if items}
         if upstream:
@@ -155,6 +155,11 @@ class Footprint:
             {"job_id": parent, "ended_at": end_of(self._repo, parent)}
             for parent in dict.fromkeys(item for item in parents if isinstance(item, str))
         ]
+
+
+def runner_digest(command: str | None, prelude: str | None) -> str:
+    """Return the digest of an experiment's command and prelude, before values are inserted."""
+    return digest(f"{command or ''}\0{prelude or ''}".encode("utf-8", "surrogatepass"))
 
 
 def end_of(repo: Repo, job_id: str) -> str | None:

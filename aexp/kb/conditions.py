@@ -1,5 +1,6 @@
 """Resolve a run's state point against its experiment: conditions, types, defaults."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from aexp.kb.parameters import parse_schema
 from aexp.kb.values import typed
 from aexp.paths import Repo
 
+CONDITION_DIGEST = "condition_digest"  # in a job document and a ledger entry
 RESERVED_KEYS = frozenset(
     {
         "experiment_id",
@@ -73,6 +75,27 @@ class Resolver:
         if self._schema is not None:
             return self._schema.apply(merged, self._extra)
         return {key: typed(value) for key, value in merged.items()}
+
+    def given_point(self, sp: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a state point's own keys, checked and with defaults; no condition is used.
+
+        Raises
+        ------
+        ParameterError
+            If it contradicts the experiment's ``parameters:``.
+        """
+        own = {key: value for key, value in sp.items() if key not in RESERVED_KEYS}
+        return own if self._schema is None else self._schema.apply(own, self._extra)
+
+    def condition_digest(self, sp: Mapping[str, Any]) -> str | None:
+        """Return the digest of the block that a state point's condition stands for, if any."""
+        name = sp.get("condition")
+        block = self._conditions.get(str(name)) if name is not None and self._resolve else None
+        if block is None:
+            return None
+        from hashlib import sha256
+
+        return "sha256:" + sha256(json.dumps(block, sort_keys=True).encode()).hexdigest()
 
 
 def resolve_sp(

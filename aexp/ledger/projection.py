@@ -40,6 +40,7 @@ RECORD_KEYS = (
     "tags",
     "derived_from",
     "project",
+    "condition_digest",
 )
 
 

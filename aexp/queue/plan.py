@@ -10,7 +10,7 @@ from aexp.errors import AexpError, UsageError
 from aexp.execution.render import render_runner_command
 from aexp.files import remove, write_atomic
 from aexp.git import code_state, diff_summary, working_tree_patch
-from aexp.kb.conditions import Resolver
+from aexp.kb.conditions import CONDITION_DIGEST, Resolver
 from aexp.kb.experiments import load_experiment
 from aexp.ledger.entries import load_ledger_entry
 from aexp.model import (
@@ -160,6 +160,12 @@ class Adder:
             self._registered[job_id] = {PREREGISTRATION: found.record}
         return [warning for warning in found.warnings if warning not in known]
 
+    def _settings_of(self, planned: Planned) -> dict[str, Any]:
+        """Return what is written about one run when it is queued."""
+        condition = self._resolver.condition_digest(planned.sp)
+        frozen = {} if condition is None else {CONDITION_DIGEST: condition}
+        return {**self._settings, **self._registered.get(planned.job_id, {}), **frozen}
+
     def _pending(self) -> dict[str, str]:
         """Return the queued runs of this experiment and tag by configuration modulo commit."""
         if self.options.allow_dup_on_recommit:
@@ -258,8 +264,7 @@ class Adder:
             "queue": queue,
             "aexp_run": {
                 "sequence": sequence,
-                **self._settings,
-                **self._registered.get(planned.job_id, {}),
+                **self._settings_of(planned),
             },
         }
         pulled = load_ledger_entry(self.repo, planned.job_id)
@@ -284,8 +289,9 @@ class Adder:
             for key in SETTINGS:
                 if key != "tracker" or self.options.tracker is not None or self.experiment.tracker:
                     record.pop(key, None)  # a run that was bound by itself stays so
-            record.pop(PREREGISTRATION, None)
-            record.update({**self._settings, **self._registered.get(planned.job_id, {})})
+            for key in (PREREGISTRATION, CONDITION_DIGEST):
+                record.pop(key, None)
+            record.update(self._settings_of(planned))
             run.doc["queue"] = {**run.queue, **queue}
             if self.options.command is None:
                 run.doc["queue"].pop("runner_command_override", None)

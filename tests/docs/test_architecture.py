@@ -23,6 +23,7 @@ LAYERS = (
     {"install", "workflow"},
     {"queue"},
     {"execution", "handle"},
+    {"freshness"},
     {"footprint"},
     {"preregistration", "trackers"},
     {"campaigns", "environment"},

@@ -1,0 +1,109 @@
+"""What runs stand on: parents that have been executed again, or are no longer fresh."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from aexp.freshness.evidence import Evidence, parents_of
+from aexp.freshness.verdict import STALE, UNVERIFIABLE, UPSTREAM, Reason
+from aexp.model import short
+
+_MAX_NAMED = 3
+Judge = Callable[[str], tuple[Reason, ...]]
+
+
+class Upstream:
+    """The parents of every run, and what they make of it.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        All runs.
+    makers : mapping
+        By digest, the runs that have made such a file, the last to end at the end.
+    judge : callable
+        Says why a run is not fresh by itself.
+    """
+
+    def __init__(self, evidence: Evidence, makers: Mapping[str, list[str]], judge: Judge) -> None:
+        self._evidence = evidence
+        self._makers = makers
+        self._judge = judge
+        self._states: dict[str, tuple[str, str] | None] = {}
+        self._parents: dict[str, dict[str, str]] = {}
+
+    def reasons(self, job_id: str) -> list[Reason]:
+        """Return what the parents of a run make of it."""
+        self._settle(job_id)
+        return list(self._from_parents(job_id))
+
+    def _from_parents(self, job_id: str) -> Iterator[Reason]:
+        entry = self._evidence.ended[job_id]
+        at_start = {
+            item["job_id"]: item.get("ended_at")
+            for item in _objects(entry.get("upstream"))
+            if isinstance(item.get("job_id"), str)
+        }
+        found: dict[str, list[str]] = {}
+        for parent in self._parents_of(job_id):
+            for state, words in self._of_parent(parent, at_start):
+                found.setdefault(state, []).append(words)
+        for state, said in found.items():
+            more = f", {len(said) - _MAX_NAMED} more" if len(said) > _MAX_NAMED else ""
+            yield Reason(state, UPSTREAM, ", ".join(said[:_MAX_NAMED]) + more)
+
+    def _of_parent(self, parent: str, at_start: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        if parent in self._evidence.active:
+            status = self._evidence.active[parent]
+            yield STALE, f"run {short(parent)} is {status} again"
+        elif parent not in self._evidence.ended:
+            yield UNVERIFIABLE, f"run {short(parent)} is not known here"
+        else:
+            then, now = at_start.get(parent), self._evidence.ended[parent].get("ended_at")
+            if then is not None and then != now:
+                yield STALE, f"run {short(parent)} was executed again since"
+            state = self._states.get(parent)
+            if state is not None:
+                yield state[0], f"run {short(parent)} is {state[0]} ({state[1]})"
+
+    def _parents_of(self, job_id: str) -> dict[str, str]:
+        """Return the parents that a run names, and those that have made its inputs."""
+        if job_id not in self._parents:
+            entry = self._evidence.ended[job_id]
+            found = parents_of(entry)
+            for item in _objects(entry.get("inputs")):
+                # Several runs may have made the same bytes: one of them is enough.
+                made = [
+                    run for run in self._makers.get(str(item.get("sha256")), []) if run != job_id
+                ]
+                if made and not any(run in found for run in made):
+                    found[made[-1]] = "content"
+            self._parents[job_id] = found
+        return self._parents[job_id]
+
+    def _settle(self, job_id: str) -> None:
+        """Find the state of every ancestor, parents first; in a circle each is taken once."""
+        todo, begun = [job_id], set()
+        while todo:
+            run = todo[-1]
+            if run in self._states or run not in self._evidence.ended:
+                todo.pop()
+                continue
+            if run not in begun:
+                begun.add(run)
+                todo += [p for p in self._parents_of(run) if p not in begun]
+                continue
+            todo.pop()
+            reasons = [*self._judge(run), *self._from_parents(run)]
+            self._states[run] = _worst(reasons)
+
+
+def _worst(reasons: list[Reason]) -> tuple[str, str] | None:
+    for state in (STALE, UNVERIFIABLE):
+        kinds = list(dict.fromkeys(reason.kind for reason in reasons if reason.state == state))
+        if kinds:
+            return state, ", ".join(kinds)
+    return None
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
