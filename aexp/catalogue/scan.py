@@ -1,6 +1,7 @@
 """Which files the catalogue is made from, and what ``stat`` says of each."""
 
 import os
+import stat
 from array import array
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from aexp.paths import DOCUMENT, Repo
 LEDGER, STORE, RECORD, OF_CAMPAIGN = "ledger", "store", "record", "campaign"
 # Size, modification, change of the inode (nanoseconds since 1970), number of the inode.
 Stat = tuple[int, int, int, int]
+# A link, a folder, or a run without a document: its size says nothing, it is read every time.
 _NO_FILE: Stat = (-1, 0, 0, 0)
 _POSITIVE = (1 << 63) - 1
 # A file that changed so shortly before it was read may have changed again, unseen by `stat`.
@@ -39,8 +41,8 @@ class Sources(NamedTuple):
     def pack(self) -> tuple[bytes, bytes]:
         """Return the same as bytes, which are quick to keep and to compare."""
         numbers = array("q")
-        for stat in self.files.values():
-            numbers.extend(stat)
+        for found in self.files.values():
+            numbers.extend(found)
         names = "\0".join(self.files).encode("utf-8", "surrogateescape")
         return names, numbers.tobytes()
 
@@ -66,6 +68,8 @@ def scan(repo: Repo) -> Sources:
 
 
 def _stat(found: os.stat_result) -> Stat:
+    if not stat.S_ISREG(found.st_mode):
+        return _NO_FILE
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino & _POSITIVE
 
 
@@ -84,17 +88,17 @@ def _folder(repo: Repo, folder: str) -> Iterator[tuple[str, Stat]]:
 
 
 def _notes(repo: Repo, folder: str) -> Iterator[tuple[str, Stat]]:
-    for path, stat in _folder(repo, folder):
+    for path, found in _folder(repo, folder):
         if path.endswith(".md"):
-            yield path, stat
+            yield path, found
 
 
 def _campaigns(repo: Repo) -> Iterator[tuple[str, Stat]]:
     for campaign_id in campaign_ids(repo):
         top = f"{CAMPAIGNS}/{campaign_id}"
-        for path, stat in _folder(repo, top):
+        for path, found in _folder(repo, top):
             if path in (f"{top}/{CAMPAIGN_FILE}", f"{top}/{CONCLUSION}"):
-                yield path, stat
+                yield path, found
         yield from _folder(repo, f"{top}/{MEMBERS}")
 
 
@@ -107,10 +111,10 @@ def _store(repo: Repo) -> Iterator[tuple[str, Stat]]:
     for name in names:
         if len(name) == 32 and JOB_ID.fullmatch(name):
             try:
-                stat = _stat(os.stat(f"{repo.workspace}/{name}/{DOCUMENT}", follow_symlinks=False))
+                found = _stat(os.lstat(f"{repo.workspace}/{name}/{DOCUMENT}"))
             except OSError:
-                stat = _NO_FILE
-            yield f"{workspace}/{name}/{DOCUMENT}", stat
+                found = _NO_FILE
+            yield f"{workspace}/{name}/{DOCUMENT}", found
 
 
 def kind_of(repo: Repo, path: str) -> str:
@@ -148,7 +152,7 @@ def store_path(repo: Repo, job_id: str) -> str:
 
 def changed_paths(old: Mapping[str, Stat], new: Mapping[str, Stat], scanned_ns: int) -> set[str]:
     """Return the paths whose content may be another one than it was at `scanned_ns`."""
-    changed = {path for path, stat in new.items() if old.get(path) != stat}
+    changed = {path for path, found in new.items() if old.get(path) != found}
     changed.update(path for path in old if path not in new)
     changed.update(racy_paths(new, scanned_ns))
     return changed
@@ -157,4 +161,4 @@ def changed_paths(old: Mapping[str, Stat], new: Mapping[str, Stat], scanned_ns: 
 def racy_paths(files: Mapping[str, Stat], scanned_ns: int) -> set[str]:
     """Return the files that changed so late that a look at that time tells nothing."""
     since = scanned_ns - RACY_NS
-    return {path for path, stat in files.items() if stat[2] >= since or stat[0] < 0}
+    return {path for path, found in files.items() if found[2] >= since or found[0] < 0}

@@ -61,7 +61,7 @@ class View(NamedTuple):
 
 
 def _columns(text: str) -> tuple[Column, ...]:
-    lines = (line.split(None, 2) for line in text.strip().splitlines())
+    lines = (line.split(None, 2) for line in text.splitlines() if line.strip())
     return tuple(Column(name, kind, about) for name, kind, about in lines)
 
 
@@ -161,7 +161,7 @@ PARAMS = Table(
     (
         (
             Column("value", "JSON", "the value as JSON"),
-            "CASE type WHEN 'str' THEN to_json(str) ELSE str::JSON END",
+            "CASE WHEN type = 'str' OR NOT isfinite(num) THEN to_json(str) ELSE str::JSON END",
         ),
     ),
 )
@@ -372,12 +372,17 @@ def create_table(table: Table, where: str) -> str:
     return f"CREATE TABLE {where}.{table.name} ({columns})"
 
 
-def create_view(table: Table, base: str | None) -> str:
-    """Return the SQL of the view that people read: what is in memory, over the file `base`."""
+def create_view(table: Table, base: str | None, *, is_whole: bool = False) -> str:
+    """Return the SQL of the view that people read: what is in memory, over the file `base`.
+
+    `is_whole` says that nothing is in memory.
+    """
     stored = ", ".join(f'"{column.name}"' for column in table.columns)
     derived = "".join(f", {sql} AS {column.name}" for column, sql in table.derived)
     found = f"SELECT {stored} FROM fresh.{table.name}"
-    if base is not None:
+    if base is not None and is_whole:
+        found = f"SELECT {stored} FROM {base}.{table.name}"
+    elif base is not None:
         found += (
             f" UNION ALL SELECT {stored} FROM {base}.{table.name} WHERE {table.key} NOT IN"
             f" (SELECT key FROM fresh.replaced WHERE unit = '{table.unit}')"

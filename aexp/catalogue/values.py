@@ -106,12 +106,8 @@ def parameter(value: Any) -> tuple[str, float | None, str]:
         return "str", None, value
     if kind is float or kind is int:
         number = real(value)
-        return _TYPES[kind], number, repr(value) if math.isfinite(value) else _name(value)
+        return _TYPES[kind], number, str(json_number(value)) if kind is float else repr(value)
     return _TYPES[kind], None, as_json(value) or "null"
-
-
-def _name(value: float) -> str:
-    return f'"{json_number(value)}"'
 
 
 def clean(value: Any) -> Any:
