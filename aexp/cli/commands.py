@@ -86,6 +86,10 @@ VERBS = {
         "aexp.cli.check:check",
         "Judge runs: is what they depend on still what it was?",
     ),
+    "lineage": (
+        "aexp.cli.lineage:lineage",
+        "Show what a run builds on, and what builds on it.",
+    ),
     "runs-export-index": (
         "aexp.cli.runs_index:runs_export_index",
         "List this store's ended runs for other clones (deprecated).",

@@ -76,7 +76,7 @@ def experiment_of(entry: dict[str, Any]) -> str | None:
 def parents_of(entry: dict[str, Any]) -> dict[str, str]:
     """Return the runs that an entry says it stands on, each with the field that says so.
 
-    The kinds are ``after``, ``derived_from`` and ``checkpoint`` (a run that it went on from,
+    The kinds are ``after``, ``declared`` and ``checkpoint`` (a run that it went on from,
     or whose weights it began with).
     """
     found: dict[str, str] = {}
@@ -87,7 +87,7 @@ def parents_of(entry: dict[str, Any]) -> dict[str, str]:
             checkpoints += [attempt.get("resumed_from"), attempt.get("init_from")]
     for kind, values in (
         ("after", entry.get("after")),
-        ("derived_from", entry.get("derived_from")),
+        ("declared", entry.get("derived_from")),
         ("checkpoint", checkpoints),
     ):
         for value in values if isinstance(values, list) else [values]:
