@@ -126,7 +126,9 @@ def writing(repo: Repo) -> Iterator[int | None]:
     top = folder(repo)
     try:
         os.makedirs(top, exist_ok=True)
-        descriptor = os.open(os.path.join(top, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(
+            os.path.join(top, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
+        )
     except OSError:
         yield None
         return
@@ -171,7 +173,9 @@ def write(
             for table in TABLES:
                 connection.execute(create_table(table, "next"))
                 columns = ", ".join(f'"{column.name}"' for column in table.columns)
-                connection.execute(f"INSERT INTO next.{table.name} SELECT {columns} FROM {table.name}")
+                connection.execute(
+                    f"INSERT INTO next.{table.name} SELECT {columns} FROM {table.name}"
+                )
             connection.execute("CREATE TABLE next.packed (names BLOB, numbers BLOB)")
             connection.execute("INSERT INTO next.packed VALUES (?, ?)", list(sources.pack()))
             connection.execute("COMMIT")

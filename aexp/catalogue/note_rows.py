@@ -1,9 +1,8 @@
 """One note of the record as rows, with what a finding cites."""
 
 import os
-from typing import Any
 
-from aexp.catalogue.rows import Rows
+from aexp.catalogue.rows import Row, Rows
 from aexp.catalogue.values import as_json
 from aexp.errors import AexpError
 from aexp.kb.artifacts import Artifact, check_inside, id_in_name, read_artifact
@@ -34,7 +33,7 @@ def add_note(repo: Repo, rows: Rows, path: str) -> str | None:
 
 def _add(rows: Rows, note: Artifact, path: str) -> None:
     meta = note.meta
-    own: tuple[Any, ...] = (
+    own: Row = (
         note.artifact_id,
         path,
         note.title,
@@ -60,6 +59,7 @@ def _add(rows: Rows, note: Artifact, path: str) -> None:
 def _add_citations(rows: Rows, note: Artifact, path: str) -> None:
     for cited in citations(note):
         own = (note.artifact_id, path, cited.line)
+        row: Row
         if isinstance(cited, JobCitation):
             row = ("job", cited.job_id, None, None, cited.digest, None)
         elif isinstance(cited, BatchCitation):

@@ -68,40 +68,94 @@ def open_refreshed(repo: Repo, *, in_memory: bool = False, rebuild: bool = False
     project = _project(repo)
     connection = connect()
     try:
+        made = _Opening(repo, connection, project)
         if in_memory:
-            sources = scan(repo)
-            _load(connection, repo, sources, set(sources.files), None, project)
-            return Opened(connection, None, "memory was asked for", len(sources.files), len(sources.files), False)
-        base, reason = (None, "") if rebuild else files.attach(connection, repo, project)
-        sources = scan(repo)
-        changed = _changed(connection, base, sources)
-        if not rebuild and _weight(changed) <= max(KEEP_FROM, _SHARE * len(sources.files)):
-            _load(connection, repo, sources, changed, base, project)
-            return Opened(connection, base, reason, len(changed), len(sources.files), False)
+            made.look()
+            made.load()
+            return made.opened("memory was asked for")
+        if not rebuild:
+            made.attach()
+            if made.base is not None:
+                made.look()
+                if not made.is_much:
+                    made.load()
+                    return made.opened()
         with files.writing(repo) as moment:
-            if moment is not None:
-                if not rebuild:  # another process may just have written one
-                    base, reason = _latest(connection, repo, base, reason, project)
-                sources = scan(repo)
-                changed = _changed(connection, base, sources)
-            _load(connection, repo, sources, changed, base, project)
-            written = False
-            if moment is None:
-                reason = reason or "another process writes it, or its folder cannot be written"
-            elif rebuild or _weight(changed) > KEEP_FROM:
-                fault = files.write(
-                    connection,
-                    repo,
-                    sources,
-                    project=project,
-                    scanned_ns=moment,
-                    built_at=utc_now(),
-                )
-                written, reason = fault is None, fault or reason
-        return Opened(connection, base, reason, len(changed), len(sources.files), written)
+            return made.opened(made.renew(moment, rebuild=rebuild), written=True)
     except BaseException:
         connection.close()
         raise
+
+
+class _Opening:
+    """The steps of opening the catalogue."""
+
+    def __init__(self, repo: Repo, connection: "duckdb.DuckDBPyConnection", project: str) -> None:
+        self._repo = repo
+        self._connection = connection
+        self._project = project
+        self._reason = ""
+        self.base: Base | None = None
+        self.sources = Sources({})
+        self.changed: set[str] = set()
+
+    def attach(self) -> None:
+        """Take the latest file as the base; the one attached before stays if there is none."""
+        alias = "base" if self.base is None else "newer"
+        found, reason = files.attach(self._connection, self._repo, self._project, alias=alias)
+        if found is None:
+            self._reason = reason
+        elif self.base is None or found.name != self.base.name:
+            self.base, self._reason = found, ""
+        else:
+            self._connection.execute(f"DETACH {alias}")
+
+    def look(self) -> None:
+        """Find out what has changed since the base."""
+        self.sources = scan(self._repo)
+        self.changed = _changed(self._connection, self.base, self.sources)
+
+    @property
+    def is_much(self) -> bool:
+        """Whether so much has changed that a new file is worth it."""
+        weight = sum(_NOTE_WEIGHT if path.endswith(".md") else 1 for path in self.changed)
+        return weight > max(KEEP_FROM, _SHARE * len(self.sources.files))
+
+    def load(self) -> None:
+        """Read what has changed, and make the views over it and the base."""
+        _load(self._connection, self._repo, self.sources, self.changed, self.base, self._project)
+
+    def renew(self, moment: int | None, *, rebuild: bool) -> str:
+        """Load, and write a new file if the right to do so is held; return why not."""
+        if moment is not None and not rebuild:
+            self.attach()  # another process may just have written one
+        if moment is not None or self.base is None:
+            self.look()
+        self.load()
+        if moment is None:
+            return "another process writes it now, or its folder cannot be written"
+        if not rebuild and not self.is_much:
+            return self._reason or "there is too little to keep"
+        fault = files.write(
+            self._connection,
+            self._repo,
+            self.sources,
+            project=self._project,
+            scanned_ns=moment,
+            built_at=utc_now(),
+        )
+        return fault or ""
+
+    def opened(self, reason: str | None = None, *, written: bool = False) -> Opened:
+        """Return what has come of it."""
+        return Opened(
+            self._connection,
+            self.base,
+            self._reason if reason is None else reason,
+            len(self.changed),
+            len(self.sources.files),
+            written and not reason,
+        )
 
 
 def _project(repo: Repo) -> str:
@@ -109,27 +163,6 @@ def _project(repo: Repo) -> str:
         return project_slug(repo)
     except AexpError:  # the verbs that need it say so
         return default_slug(repo.root)
-
-
-def _latest(
-    connection: "duckdb.DuckDBPyConnection",
-    repo: Repo,
-    base: Base | None,
-    reason: str,
-    project: str,
-) -> tuple[Base | None, str]:
-    """Return the file that is the latest now; the one attached before stays if it is none."""
-    newer, why = files.attach(connection, repo, project, alias="newer")
-    if newer is None:
-        return base, why or reason
-    if base is not None and newer.name == base.name:
-        connection.execute("DETACH newer")
-        return base, reason
-    return newer, ""
-
-
-def _weight(changed: set[str]) -> int:
-    return sum(_NOTE_WEIGHT if path.endswith(".md") else 1 for path in changed)
 
 
 def _changed(

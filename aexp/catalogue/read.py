@@ -9,8 +9,8 @@ from aexp.catalogue.note_rows import add_note
 from aexp.catalogue.rows import Rows
 from aexp.catalogue.run_rows import TOO_DEEP, add_run
 from aexp.catalogue.scan import (
-    CAMPAIGNS,
     LEDGER,
+    OF_CAMPAIGN,
     Sources,
     Stat,
     Unit,
@@ -49,6 +49,7 @@ class Reader:
 
     def __init__(self, repo: Repo, rows: Rows, sources: Sources, project: str) -> None:
         self._repo = repo
+        self._root = repo.root + os.sep
         self._rows = rows
         self._files: Mapping[str, Stat] = sources.files
         self._project = project
@@ -56,7 +57,7 @@ class Reader:
         self._faults: dict[str, str] = {}
         self._campaigns: dict[str, list[str]] = {}
         for path in self._files:
-            if path.startswith(CAMPAIGNS):
+            if kind_of(repo, path) == OF_CAMPAIGN:
                 self._campaigns.setdefault(unit_of(repo, path).key, []).append(path)
 
     def read(self, units: Iterable[Unit], paths: Iterable[str]) -> None:
@@ -74,7 +75,8 @@ class Reader:
             stat = self._files.get(path)
             if stat is not None:
                 kind = kind_of(self._repo, path)
-                self._rows.source_files.append((path, kind, *stat, self._faults.get(path)))
+                row = (path, kind, stat[0], stat[1], self._faults.get(path))
+                self._rows.source_files.append(row)
                 self._rows.flush_often()
         self._rows.flush()
 
@@ -92,18 +94,13 @@ class Reader:
         entry = self._entry(job_id)
         run = self._document(job_id)
         try:
-            if run is None and entry is not None:
-                self._add_entry(job_id, entry)
-            elif run is not None and entry is not None and _says_it_all(run, entry):
-                self._add_entry(job_id, entry)
+            if entry is not None and (run is None or _says_it_all(run, entry)):
+                add_run(self._rows, job_id, entry, source="ledger", project=self._project)
             elif run is not None:
                 self._add_document(run)
         except TooDeep:
             path = ledger_path(job_id) if run is None else store_path(self._repo, job_id)
             self._faults[path] = TOO_DEEP
-
-    def _add_entry(self, job_id: str, entry: dict[str, Any]) -> None:
-        add_run(self._rows, job_id, entry, source="ledger", project=self._project)
 
     def _add_document(self, run: Run) -> None:
         record = run.record
@@ -164,10 +161,9 @@ class Reader:
 
     def _object(self, path: str, size: int) -> dict[str, Any] | None:
         """Return a JSON object; the reason why not is a `CorruptFile` without the path."""
-        full = self._repo.at(path)
         if size > _MAX_BYTES:
             raise CorruptFile(f"is over {_MAX_BYTES // 1_000_000} MB")
-        data = read_bytes(full)
+        data = _content(f"{self._root}{path}", size)
         if data is None:
             return None
         try:
@@ -185,3 +181,17 @@ def _says_it_all(run: Run, entry: dict[str, Any]) -> bool:
     mine = [run.record.get("registered_machine"), run.doc.get("ended_at")]
     return known_entry(entry) == mine and entry.get("promoted_at") == run.record.get("promoted_at")
 
+
+def _content(path: str, size: int) -> bytes | None:
+    """Return a file's content; the quick way when it is as long as it was."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return read_bytes(path)
+    try:
+        data = os.read(descriptor, size + 1)
+    except OSError:
+        data = b""
+    finally:
+        os.close(descriptor)
+    return data if len(data) == size > 0 else read_bytes(path)

@@ -2,27 +2,29 @@
 
 import shlex
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
-from aexp.catalogue.rows import Rows
+from aexp.catalogue.rows import Row, Rows
 from aexp.catalogue.values import (
     TooDeep,
+    add_parameters,
     as_json,
     flag,
-    flat,
     moment,
-    parameter,
     real,
     text,
     texts,
     whole,
 )
 from aexp.ledger.points import as_number
-from aexp.model import section
+from aexp.model import PROVENANCE_KEYS, section
 
 _ROLES = {"code_files": "code", "inputs": "input", "outputs": "output"}
 _PARENTS = {"derived_from": "declared", "after": "after"}
+# What the state point holds beside the configuration: it has columns of its own.
+_ELSEWHERE = frozenset(
+    {"experiment_id", "hypothesis_id", "sub_hypothesis_id", "kind", "nonce", *PROVENANCE_KEYS}
+)
 TOO_DEEP = "holds objects nested too deeply"
 
 
@@ -59,8 +61,9 @@ def add_run(
     """
     sp = section(told, "statepoint")
     metrics = section(told, "metrics")
+    parameters: list[Any] = []
     try:
-        parameters = [(job_id, key, *parameter(value)) for key, value in flat(sp)]
+        add_parameters(parameters, job_id, {k: v for k, v in sp.items() if k not in _ELSEWHERE})
         nested = as_json(sp), as_json(metrics or None), as_json(section(told, "resources") or None)
     except RecursionError:
         raise TooDeep from None
@@ -130,26 +133,7 @@ def add_run(
         _artifacts(rows, job_id, role, told.get(field))
 
 
-Attempt = tuple[
-    str,
-    int | None,
-    str | None,
-    datetime | None,
-    datetime | None,
-    float | None,
-    int | None,
-    str | None,
-    str | None,
-    str | None,
-    str | None,
-    float | None,
-    float | None,
-    str | None,
-    str | None,
-]
-
-
-def _attempt(job_id: str, item: Mapping[str, Any]) -> Attempt:
+def _attempt(job_id: str, item: Mapping[str, Any]) -> Row:
     environment = section(item, "environment")
     return (
         job_id,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from aexp.campaigns.read import CAMPAIGN as CAMPAIGN_FILE
 from aexp.campaigns.read import CONCLUSION, campaign_ids
-from aexp.campaigns.read import FOLDER as CAMPAIGNS
+from aexp.campaigns.read import FOLDER as CAMPAIGNS_FOLDER
 from aexp.campaigns.read import RUNS as MEMBERS
 from aexp.catalogue.schema import CAMPAIGN, FILE, RUN
 from aexp.kb.artifacts import KINDS
@@ -95,7 +95,7 @@ def _notes(repo: Repo, folder: str) -> Iterator[tuple[str, Stat]]:
 
 def _campaigns(repo: Repo) -> Iterator[tuple[str, Stat]]:
     for campaign_id in campaign_ids(repo):
-        top = f"{CAMPAIGNS}/{campaign_id}"
+        top = f"{CAMPAIGNS_FOLDER}/{campaign_id}"
         for path, found in _folder(repo, top):
             if path in (f"{top}/{CAMPAIGN_FILE}", f"{top}/{CONCLUSION}"):
                 yield path, found
@@ -121,7 +121,7 @@ def kind_of(repo: Repo, path: str) -> str:
     """Return which kind of source a path is."""
     if path.startswith(LEDGER_FOLDER + "/"):
         return LEDGER
-    if path.startswith(CAMPAIGNS + "/"):
+    if path.startswith(CAMPAIGNS_FOLDER + "/"):
         return OF_CAMPAIGN
     return STORE if path.startswith(f"{repo.store}/workspace/") else RECORD
 
@@ -130,7 +130,7 @@ def unit_of(repo: Repo, path: str) -> Unit:
     """Return what a source file belongs to."""
     kind = kind_of(repo, path)
     if kind == OF_CAMPAIGN:
-        return Unit(CAMPAIGN, path[len(CAMPAIGNS) + 1 :].partition("/")[0])
+        return Unit(CAMPAIGN, path[len(CAMPAIGNS_FOLDER) + 1 :].partition("/")[0])
     if kind == STORE:
         return Unit(RUN, os.path.basename(os.path.dirname(path)))
     if kind == LEDGER:

@@ -146,7 +146,7 @@ ATTEMPTS = Table(
 )
 PARAMS = Table(
     "params",
-    "one value of a run's state point; nested ones have names with dots",
+    "one value of a run's configuration; nested ones have names with dots",
     RUN,
     "job_id",
     _columns(
@@ -320,8 +320,6 @@ SOURCE_FILES = Table(
         kind VARCHAR `ledger`, `store`, `record` or `campaign`
         size BIGINT bytes
         mtime_ns BIGINT when it was changed
-        ctime_ns BIGINT when anything of it was changed
-        inode BIGINT which file it is
         error VARCHAR what is wrong with it; NULL for a good one
         """
     ),

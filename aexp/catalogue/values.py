@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -14,9 +14,6 @@ _DEEPEST = 200
 _TYPES = {
     type(None): "null",
     bool: "bool",
-    int: "int",
-    float: "float",
-    str: "str",
     list: "list",
     dict: "dict",
 }
@@ -66,14 +63,17 @@ def texts(value: Any) -> list[str] | None:
     return [item for item in value if type(item) is str] or None
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+
 def as_json(value: Any) -> str | None:
     """Return JSON that is nothing but JSON: NaN and the like are their names."""
     if value is None:
         return None
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+        return _encode(value)
     except ValueError:
-        return json.dumps(_named(value), ensure_ascii=False)
+        return _encode(_named(value))
 
 
 def _named(value: Any) -> Any:
@@ -88,7 +88,7 @@ class TooDeep(Exception):
     """Objects in objects, beyond any sense."""
 
 
-def flat(value: dict[str, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+def flat(value: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
     """Return the values of nested objects under names with dots; an empty object is a value."""
     if depth > _DEEPEST:
         raise TooDeep
@@ -99,15 +99,35 @@ def flat(value: dict[str, Any], prefix: str = "", depth: int = 0) -> Iterator[tu
             yield prefix + key, item
 
 
-def parameter(value: Any) -> tuple[str, float | None, str]:
-    """Return type, number and text of a state-point value."""
-    kind = type(value)
-    if kind is str:
-        return "str", None, value
-    if kind is float or kind is int:
-        number = real(value)
-        return _TYPES[kind], number, str(json_number(value)) if kind is float else repr(value)
-    return _TYPES[kind], None, as_json(value) or "null"
+def add_parameters(
+    rows: list[Any], job_id: str, sp: Mapping[str, Any], prefix: str = "", depth: int = 0
+) -> None:
+    """Add a row per value of nested objects: id, name with dots, type, number, text.
+
+    Raises
+    ------
+    TooDeep
+        If they are nested beyond any sense.
+    """
+    if depth > _DEEPEST:
+        raise TooDeep
+    for key, value in sp.items():
+        kind = type(value)
+        name = prefix + key
+        if kind is str:
+            rows.append((job_id, name, "str", None, value))
+        elif kind is float:
+            rows.append((job_id, name, "float", value, _written(value)))
+        elif kind is int:
+            rows.append((job_id, name, "int", real(value), repr(value)))
+        elif kind is dict and value:
+            add_parameters(rows, job_id, value, name + ".", depth + 1)
+        else:
+            rows.append((job_id, name, _TYPES[kind], None, as_json(value) or "null"))
+
+
+def _written(value: float) -> str:
+    return repr(value) if math.isfinite(value) else str(json_number(value))
 
 
 def clean(value: Any) -> Any:
