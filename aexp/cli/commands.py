@@ -28,6 +28,10 @@ VERBS = {
     "list-runs": ("aexp.cli.runs:list_runs", "The same as ls."),
     "show": ("aexp.cli.runs:show_run", "Show one run: configuration, attempts, error, log."),
     "show-run": ("aexp.cli.runs:show_run", "The same as show."),
+    "find": ("aexp.cli.find:find", "Find runs by what they are, got and made."),
+    "table": ("aexp.cli.table:table", "Compare runs: varied parameters, metrics over seeds."),
+    "best": ("aexp.cli.best:best", "Show the run with the best value of a metric."),
+    "diff": ("aexp.cli.diff:diff", "Show what differs between two runs."),
     "logs": ("aexp.cli.logs:logs", "Print a run's output."),
     "reproduce": (
         "aexp.cli.reproduce:reproduce",

@@ -18,11 +18,23 @@ _COLUMNS = (
     "tag",
     "machine",
     "cause",
+    "outcome",
     "queued_at",
     "started_at",
     "ended_at",
     "wallclock_s",
     *sorted(PROVENANCE_KEYS),
+)
+_HEAD = (
+    "ID",
+    "STATUS",
+    "EXP",
+    "TAG",
+    "MACHINE",
+    "OUTCOME",
+    "CONFIGURATION",
+    "PROGRESS",
+    "SECONDS",
 )
 _LINKS = frozenset({"experiment_id", "hypothesis_id", "sub_hypothesis_id"})
 
@@ -79,6 +91,7 @@ def print_runs(
                 run.experiment_id,
                 run.tag,
                 run.machine,
+                run.outcome,
                 configuration(run.sp),
                 progress_text(known),
                 run.wallclock_s,
@@ -86,8 +99,7 @@ def print_runs(
             )
             for run, known, found in zip(runs, progress, metrics, strict=True)
         ]
-        head = ("ID", "STATUS", "EXP", "TAG", "MACHINE", "CONFIGURATION", "PROGRESS", "SECONDS")
-        print_table([*head, *map(printable, names)], shown)
+        print_table([*_HEAD, *map(printable, names)], shown)
         note(f"{len(runs)} run(s)")
 
     if facts is None:

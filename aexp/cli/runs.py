@@ -92,6 +92,9 @@ def _print_run(repo: Repo, known: KnownRun) -> None:
     field("run", run.job_id)
     field("status", run.status)
     field("cause", run.record.get("cause"))
+    verdict = section(run.record, "verdict")
+    residual = " (none of the others)" if verdict.get("residual") is True else ""
+    field("outcome", verdict.get("outcome") and f"{verdict['outcome']}{residual}")
     if known.machine is not None:
         field("machine", f"{known.machine} (it is known from the ledger alone)")
     field("batch", batch_slug(run))

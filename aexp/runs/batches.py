@@ -147,7 +147,7 @@ def list_batches(
     for one in known_runs(_repo(repo_root)):
         if wanted is not None and one.experiment_id != wanted:
             continue
-        values = tuple(_order(one.sp[key]) if key in one.sp else () for key in selector_keys)
+        values = tuple(value_order(one.sp[key]) if key in one.sp else () for key in selector_keys)
         groups.setdefault((one.experiment_id or "", values), []).append(one)
     return [_summary(groups[key], selector_keys) for key in sorted(groups)]
 
@@ -217,10 +217,11 @@ def _metrics(runs: Sequence[RunRecord]) -> dict[str, MetricSummary]:
             number = as_number(value)
             if number is not None:
                 values.setdefault(name, []).append(number)
-    return {name: _over(found) for name, found in values.items()}
+    return {name: summarize_values(found) for name, found in values.items()}
 
 
-def _over(values: list[float]) -> MetricSummary:
+def summarize_values(values: list[float]) -> MetricSummary:
+    """Return the numbers that describe some values of a metric."""
     not_finite = sum(not math.isfinite(value) for value in values)
     if not_finite:
         # No number describes them all, and one over the rest would hide the others.
@@ -236,7 +237,7 @@ def _point(stat: str, values: list[float]) -> float | None:
         return None
 
 
-def _order(value: Any) -> tuple[int, float, str]:
+def value_order(value: Any) -> tuple[int, float, str]:
     """Return a key that sorts any JSON values: numbers by size, then the rest as text."""
     text = json.dumps(value, sort_keys=True, default=str)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -249,4 +250,4 @@ def _order(value: Any) -> tuple[int, float, str]:
 
 def _by_state_point(one: RunRecord) -> tuple[Any, ...]:
     keys = sorted(key for key in one.sp if not key.startswith("code_"))
-    return (*((key, _order(one.sp[key])) for key in keys), ("", ()), (one.job_id,))
+    return (*((key, value_order(one.sp[key])) for key in keys), ("", ()), (one.job_id,))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from aexp.ledger.entries import list_ledger_job_ids, load_ledger_entry
-from aexp.ledger.projection import final_metrics
+from aexp.ledger.projection import RECORD_KEYS, final_metrics
 from aexp.model import TERMINAL_STATUSES, Run, section
 from aexp.paths import STATEPOINT, Repo
 from aexp.runs.earlier import ended_elsewhere
@@ -14,7 +14,7 @@ from aexp.runs.store import parse_prefix, read_run, run_ids, scan_runs, scan_sta
 
 _DOC_KEYS = ("status", "started_at", "ended_at", "wallclock_s", "tracker")
 _QUEUE_KEYS = ("tag", "queued_at")
-_RECORD_KEYS = ("cause", "returncode", "after", "metrics", "attempts", "resources")
+_RECORD_KEYS = (*RECORD_KEYS, "metrics", "attempts", "resources")
 
 
 class KnownRun(NamedTuple):
@@ -60,6 +60,8 @@ class RunRecord(NamedTuple):
         How long its attempts took.
     cause : str or None
         Why it ended as it did, where that is known.
+    outcome : str or None
+        What its pre-registration says of the result.
     """
 
     job_id: str
@@ -75,6 +77,7 @@ class RunRecord(NamedTuple):
     queued_at: str | None = None
     wallclock_s: float | None = None
     cause: str | None = None
+    outcome: str | None = None
 
 
 def find_known(repo: Repo, chosen: RunFilter, *, since: str | None = None) -> list[KnownRun]:
@@ -136,6 +139,7 @@ def record_of(known: KnownRun) -> RunRecord:
         _text(run.queue.get("queued_at")),
         seconds if isinstance(seconds, (int, float)) else None,
         _text(run.record.get("cause")),
+        _text(section(run.record, "verdict").get("outcome")),
     )
 
 
@@ -150,7 +154,11 @@ def of_entry(job_id: str, entry: dict[str, Any]) -> KnownRun:
     doc = {key: entry[key] for key in _DOC_KEYS if key in entry}
     doc["aexp"] = section(entry, "run_link")
     doc["queue"] = {key: entry[key] for key in _QUEUE_KEYS if key in entry}
-    doc["aexp_run"] = {key: entry[key] for key in _RECORD_KEYS if key in entry}
+    record = {key: entry[key] for key in _RECORD_KEYS if key in entry}
+    if "outcome" in entry:
+        residual = entry.get("outcome_residual")
+        record["verdict"] = {"outcome": entry["outcome"], "residual": residual}
+    doc["aexp_run"] = record
     machine = entry.get("registered_machine")
     return KnownRun(
         Run(job_id, section(entry, "statepoint"), doc),
