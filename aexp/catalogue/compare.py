@@ -27,6 +27,7 @@ _RUN_KEYS = (
     "sidecar_sha256",
     "agent_mode",
 )
+_CODES = frozenset({"returncode"})  # numbers whose difference says nothing
 _MAX_FILES = 200
 
 
@@ -108,7 +109,13 @@ def _state_point(told: Mapping[str, Any]) -> dict[str, Any]:
 
 def _of(group: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:
     return [
-        Difference(group, name, a.get(name), b.get(name), _change(a.get(name), b.get(name)))
+        Difference(
+            group,
+            name,
+            a.get(name),
+            b.get(name),
+            _change(a.get(name), b.get(name)) if name not in _CODES else None,
+        )
         for name in dict.fromkeys((*a, *b))
         if not _is_same(a.get(name), b.get(name)) or (name in a) != (name in b)
     ]

@@ -200,14 +200,19 @@ def _stamp(moment: datetime | None) -> str | None:
 
 
 def unknown_names(catalogue: "Catalogue", query: RunQuery) -> list[str]:
-    """Say of each parameter and metric that no run has at all which one may be meant."""
-    return [
-        text
+    """Say of each thing that is looked for and is nowhere at all which one may be meant."""
+    told = [
+        unknown_name(catalogue, table, one.name)
         for table, comparisons in (("params", query.params), ("metrics", query.metrics))
         for one in comparisons
-        for text in [unknown_name(catalogue, table, one.name)]
-        if text
     ]
+    known = {row[0] for row in catalogue.rows("SELECT campaign_id FROM campaigns").rows}
+    told += [f"there is no campaign {name}" for name in query.campaigns if name not in known]
+    if query.output_file is not None:
+        made = "SELECT 1 FROM artifacts WHERE role = 'output' LIMIT 1"
+        if not catalogue.rows(made).rows:
+            told.append("no run records outputs; an experiment declares them: outputs: [GLOB]")
+    return [printable(text) for text in told if text]
 
 
 def unknown_name(catalogue: "Catalogue", table: str, name: str) -> str | None:
@@ -218,4 +223,4 @@ def unknown_name(catalogue: "Catalogue", table: str, name: str) -> str | None:
         return None
     near = difflib.get_close_matches(name, known, n=3) or known[:8]
     meant = f"; there are: {', '.join(near)}" if near else ""
-    return printable(f"no run has a {_NAMES[table]} {name}{meant}")
+    return f"no run has a {_NAMES[table]} {name}{meant}"
