@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aexp.catalogue.connection import quoted
 from aexp.catalogue.scan import Sources
-from aexp.catalogue.schema import TABLES, VERSION, create_table
+from aexp.catalogue.schema import TABLES, VERSION, create_table, stored_rows
 from aexp.errors import AexpError
 from aexp.files import read_object, remove, write_atomic
 from aexp.paths import Repo
@@ -150,11 +150,14 @@ def write(
     repo: Repo,
     sources: Sources,
     *,
+    below: str | None,
     project: str,
     scanned_ns: int,
     built_at: str,
 ) -> str | None:
     """Write what the connection knows as the latest file; the right to do so must be held.
+
+    `below` is what it calls the file that it has read from, if there is one.
 
     Returns
     -------
@@ -172,10 +175,8 @@ def write(
             connection.execute("BEGIN")
             for table in TABLES:
                 connection.execute(create_table(table, "next"))
-                columns = ", ".join(f'"{column.name}"' for column in table.columns)
-                connection.execute(
-                    f"INSERT INTO next.{table.name} SELECT {columns} FROM {table.name}"
-                )
+                rows = stored_rows(table, below)
+                connection.execute(f"INSERT INTO next.{table.name} {rows}")
             connection.execute("CREATE TABLE next.packed (names BLOB, numbers BLOB)")
             connection.execute("INSERT INTO next.packed VALUES (?, ?)", list(sources.pack()))
             connection.execute("COMMIT")

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from aexp.catalogue.connection import lock
 from aexp.catalogue.open import Opened, open_refreshed
-from aexp.catalogue.untrusted import Result, query
+from aexp.catalogue.untrusted import DamagedFile, Result, query
+from aexp.errors import UsageError
 from aexp.paths import Repo
 
 if TYPE_CHECKING:
@@ -36,15 +37,18 @@ class Catalogue:
 
     def __init__(self, repo: Repo, opened: Opened) -> None:
         self.repo = repo
-        self.opened = opened
-        self._connection = opened.connection
-        lock(self._connection)
+        self._take(opened)
         self.warnings = [
             f"{path} {error}"
             for path, error in self.rows(
                 "SELECT path, error FROM source_files WHERE error IS NOT NULL ORDER BY path"
             ).rows
         ]
+
+    def _take(self, opened: Opened) -> None:
+        self.opened = opened
+        self._connection = opened.connection
+        lock(self._connection)
 
     def __enter__(self) -> Self:
         return self
@@ -58,8 +62,14 @@ class Catalogue:
 
     def rows(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> Found:
         """Return what trusted SQL finds; values of users come in as `parameters` only."""
-        done = self._execute(sql, parameters)
-        return Found([item[0] for item in done.description or ()], done.fetchall())
+        import duckdb
+
+        try:
+            return self._found(sql, parameters)
+        except (duckdb.IOException, duckdb.FatalException, duckdb.InternalException):
+            if not self._reopen():
+                raise
+            return self._found(sql, parameters)
 
     def user_query(
         self, sql: str, *, timeout_s: float | None = None, max_rows: int | None = None
@@ -80,10 +90,24 @@ class Catalogue:
         UsageError
             If it is not one SELECT, or DuckDB refuses it.
         """
-        return query(self._connection, sql, timeout_s=timeout_s, max_rows=max_rows)
+        try:
+            return query(self._connection, sql, timeout_s=timeout_s, max_rows=max_rows)
+        except DamagedFile as error:
+            if not self._reopen():
+                raise UsageError(str(error)) from None
+            return query(self._connection, sql, timeout_s=timeout_s, max_rows=max_rows)
 
-    def _execute(self, sql: str, parameters: Any) -> "duckdb.DuckDBPyConnection":
-        return self._connection.execute(sql, parameters)
+    def _found(self, sql: str, parameters: Any) -> Found:
+        done = self._connection.execute(sql, parameters)
+        return Found([item[0] for item in done.description or ()], done.fetchall())
+
+    def _reopen(self) -> bool:
+        """Leave a damaged file alone and read everything; False when no file is to blame."""
+        if self.opened.base is None:
+            return False
+        self._connection.close()
+        self._take(open_refreshed(self.repo, rebuild=True))
+        return True
 
 
 def open_catalogue(repo: Repo, *, in_memory: bool = False, rebuild: bool = False) -> Catalogue:

@@ -140,6 +140,7 @@ class _Opening:
             self._connection,
             self._repo,
             self.sources,
+            below=None if self.base is None else self.base.alias,
             project=self._project,
             scanned_ns=moment,
             built_at=utc_now(),

@@ -19,6 +19,11 @@ class Column(NamedTuple):
     type: str
     about: str
 
+    @property
+    def stored(self) -> str:
+        """The type in the file: JSON is checked when it is read, not when it is written."""
+        return "VARCHAR" if self.type == "JSON" else self.type
+
 
 class Table(NamedTuple):
     """One table.
@@ -351,7 +356,8 @@ VIEWS: tuple[View, ...] = (
            UNION ALL
            SELECT DISTINCT i.job_id, o.job_id, 'content', i.path, i.sha256
            FROM artifacts i JOIN artifacts o USING (sha256)
-           WHERE i.role = 'input' AND o.role = 'output' AND i.job_id <> o.job_id""",
+           WHERE i.role = 'input' AND o.role = 'output' AND i.job_id <> o.job_id
+             AND i.size > 0  -- all empty files are the same""",
     ),
     View(
         "v_runs",
@@ -366,25 +372,32 @@ VIEWS: tuple[View, ...] = (
 
 def create_table(table: Table, where: str) -> str:
     """Return the SQL that makes a table in a schema or database."""
-    columns = ", ".join(f'"{column.name}" {column.type}' for column in table.columns)
+    columns = ", ".join(f'"{column.name}" {column.stored}' for column in table.columns)
     return f"CREATE TABLE {where}.{table.name} ({columns})"
 
 
-def create_view(table: Table, base: str | None, *, is_whole: bool = False) -> str:
-    """Return the SQL of the view that people read: what is in memory, over the file `base`.
-
-    `is_whole` says that nothing is in memory.
-    """
+def stored_rows(table: Table, base: str | None) -> str:
+    """Return the SQL of all rows as they are stored: in memory, and in the file `base`."""
     stored = ", ".join(f'"{column.name}"' for column in table.columns)
-    derived = "".join(f", {sql} AS {column.name}" for column, sql in table.derived)
     found = f"SELECT {stored} FROM fresh.{table.name}"
-    if base is not None and is_whole:
-        found = f"SELECT {stored} FROM {base}.{table.name}"
-    elif base is not None:
-        found += (
-            f" UNION ALL SELECT {stored} FROM {base}.{table.name} WHERE {table.key} NOT IN"
-            f" (SELECT key FROM fresh.replaced WHERE unit = '{table.unit}')"
-        )
-    if derived:
-        found = f"SELECT *{derived} FROM ({found})"
-    return f"CREATE VIEW main.{table.name} AS {found}"
+    if base is None:
+        return found
+    return (
+        f"{found} UNION ALL SELECT {stored} FROM {base}.{table.name} WHERE {table.key} NOT IN"
+        f" (SELECT key FROM fresh.replaced WHERE unit = '{table.unit}')"
+    )
+
+
+def create_view(table: Table, base: str | None, *, is_whole: bool = False) -> str:
+    """Return the SQL of the view that people read.
+
+    `is_whole` says that nothing is in memory, and the file has it all.
+    """
+    whole = f"{base}.{table.name}" if base is not None and is_whole else None
+    shown = [
+        f'"{column.name}"::JSON AS "{column.name}"' if column.type == "JSON" else f'"{column.name}"'
+        for column in table.columns
+    ]
+    shown += [f'{sql} AS "{column.name}"' for column, sql in table.derived]
+    source = whole or f"({stored_rows(table, base)})"
+    return f"CREATE VIEW main.{table.name} AS SELECT {', '.join(shown)} FROM {source}"

@@ -1,6 +1,13 @@
-"""SQL that somebody else has written: it may read the tables, and nothing else."""
+"""SQL that somebody else has written: it may read the tables, and nothing else.
 
+The connection that it runs on is locked already: no files, no network, no extensions, no
+settings. On top of that only one SELECT is let through, and of DuckDB's table functions only
+those that make rows out of values; others take addresses of memory, or change DuckDB itself.
+"""
+
+import json
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aexp.errors import UsageError
@@ -10,8 +17,24 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 60.0
 MAX_ROWS = 1_000_000
+TABLE_FUNCTIONS = frozenset(
+    {
+        "unnest",
+        "range",
+        "generate_series",
+        "json_each",
+        "json_tree",
+        "histogram",
+        "histogram_values",
+    }
+)
 _AT_ONCE = 10_000
-_HINT = "aexp catalog schema shows the tables; examples: docs/catalogue.md"
+_MAX_SQL = 100_000
+_HINT = "tables and columns: aexp catalog schema; examples: docs/questions.md"
+
+
+class DamagedFile(Exception):
+    """DuckDB cannot read its own file."""
 
 
 class Result(NamedTuple):
@@ -43,6 +66,8 @@ def query(
     ------
     UsageError
         If it is anything else, is wrong, or takes more than it may.
+    DamagedFile
+        If the catalogue's file cannot be read.
     """
     import duckdb
 
@@ -51,9 +76,9 @@ def query(
     cursor = connection.cursor()
     timer = threading.Timer(seconds, cursor.interrupt)
     timer.daemon = True
+    timer.start()
     try:
         _check(cursor, sql)
-        timer.start()
         cursor.execute(sql)
         described = cursor.description or []
         rows: list[tuple[Any, ...]] = []
@@ -62,28 +87,58 @@ def query(
             if len(rows) > limit:
                 raise UsageError(f"the query finds more than {limit:,} rows", "add LIMIT to it")
     except duckdb.InterruptException:
+        raise took_too_long(seconds) from None
+    except (duckdb.OutOfMemoryException, MemoryError):
         raise UsageError(
-            f"the query took longer than {seconds:g} s and was ended", "allow more: --timeout"
+            "the query needs more memory than it may have", "let it select less"
         ) from None
-    except duckdb.OutOfMemoryException:
-        raise UsageError("the query needs more memory than it may have", "ask for less") from None
-    except duckdb.Error as error:
+    except (duckdb.IOException, duckdb.FatalException, duckdb.InternalException) as error:
+        raise DamagedFile(_reason(error)) from None
+    except (duckdb.Error, UnicodeError, OverflowError, ValueError, RuntimeError) as error:
+        # DuckDB's own, and values that Python has no type for (a year beyond 9999).
         raise UsageError(_reason(error), _HINT) from None
     finally:
         timer.cancel()
+        timer.join()
         cursor.close()
     return Result([item[0] for item in described], [str(item[1]) for item in described], rows)
+
+
+def took_too_long(seconds: float) -> UsageError:
+    """Return the error of a query that was ended."""
+    return UsageError(f"the query took longer than {seconds:g} s", "allow more: --timeout SECONDS")
 
 
 def _check(cursor: "duckdb.DuckDBPyConnection", sql: str) -> None:
     import duckdb
 
+    if len(sql) > _MAX_SQL or "\0" in sql:
+        raise UsageError(f"the query is longer than {_MAX_SQL:,} characters, or no text", _HINT)
     statements = cursor.extract_statements(sql)
     if len(statements) != 1:
         raise UsageError(f"these are {len(statements)} statements, not one", _HINT)
     if statements[0].type != duckdb.StatementType.SELECT:
         word = str(statements[0].type).rpartition(".")[2]
         raise UsageError(f"only SELECT is allowed here, not {word}", _HINT)
+    told = cursor.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchone()
+    tree = json.loads(told[0]) if told else {"error": True}
+    if tree.get("error"):
+        raise UsageError(str(tree.get("error_message") or "the query cannot be checked"), _HINT)
+    for name in _table_functions(tree):
+        if name.lower() not in TABLE_FUNCTIONS:
+            raise UsageError(f"the table function {name} is not allowed here", _HINT)
+
+
+def _table_functions(tree: Any) -> Iterator[str]:
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            if node.get("type") == "TABLE_FUNCTION":
+                yield str((node.get("function") or {}).get("function_name"))
+            waiting += node.values()
+        elif isinstance(node, list):
+            waiting += node
 
 
 def _reason(error: Exception) -> str:

@@ -94,6 +94,11 @@ VERBS = {
         "aexp.cli.lineage:lineage",
         "Show what a run builds on, and what builds on it.",
     ),
+    "sql": ("aexp.cli.sql:sql", "Ask all runs, notes and campaigns a question in SQL."),
+    "catalog": (
+        "aexp.cli.catalog:catalog",
+        "Look after the tables that sql, find and table read.",
+    ),
     "runs-export-index": (
         "aexp.cli.runs_index:runs_export_index",
         "List this store's ended runs for other clones (deprecated).",
