@@ -105,6 +105,12 @@ def check(
     return Report(verdicts, dict(sorted(not_judged.items())), evidence.problems)
 
 
+def states_of(repo: Repo, job_ids: Collection[str]) -> dict[str, str]:
+    """Return the state of some runs by their ids; of those that cannot be judged, none."""
+    report = check(repo, job_ids=frozenset(job_ids))
+    return {verdict.job_id: verdict.state for verdict in report.verdicts}
+
+
 class _Judge:
     def __init__(
         self, repo: Repo, evidence: Evidence, *, check_outputs: bool, ignore: frozenset[str]
@@ -145,7 +151,8 @@ def _makers(evidence: Evidence) -> dict[str, list[str]]:
     for job_id, entry in evidence.ended.items():
         files = entry.get("outputs")
         for item in files if isinstance(files, list) else []:
-            if isinstance(item, dict) and isinstance(item.get("sha256"), str):
+            # All empty files are the same: they tell of no run.
+            if isinstance(item, dict) and item.get("size") and isinstance(item.get("sha256"), str):
                 ended = str(entry.get("ended_at") or "")
                 found.setdefault(item["sha256"], []).append((ended, job_id))
     return {digest: [job_id for _, job_id in sorted(runs)] for digest, runs in found.items()}

@@ -21,6 +21,7 @@ from aexp.install.scaffold import (
 )
 from aexp.install.target import InstallAction, Target
 from aexp.paths import DEFAULT_STORE, MARKER, check_store_path
+from aexp.registry import REGISTRY, is_registered, register
 from aexp.runs.initialize import init_run_store
 
 SETTINGS = os.path.join(".claude", "settings.json")
@@ -107,6 +108,7 @@ def install_scaffold(
     _init_store(target, store)
     write_marker(target, previous, marker)
     remove_old_store(target, previous, store)
+    _register(target)
     return target.actions
 
 
@@ -204,6 +206,19 @@ def _init_store(target: Target, store: str) -> None:
     target.note("initialized_runs", store)
     if not target.dry_run:
         init_run_store(target.root, store)
+
+
+def _register(target: Target) -> None:
+    """Put the project on this machine's list; without a place for one it goes on."""
+    try:
+        if is_registered(target.root):
+            return
+        if not target.dry_run:
+            register(target.root)
+    except AexpError as error:
+        target.note("not_registered", REGISTRY, error.message)
+    else:
+        target.note("registered", REGISTRY, "in your configuration folder")
 
 
 def _agent_files(target: Target, force: bool) -> None:

@@ -17,10 +17,10 @@ class InstallAction(NamedTuple):
     ----------
     kind : str
         ``copied``, ``updated``, ``merged_json``, ``merged_block``, ``merged_gitignore``,
-        ``initialized_runs``, ``removed_runs``, ``wrote_marker``; ``skipped_identical``,
-        ``unchanged``;
+        ``initialized_runs``, ``removed_runs``, ``wrote_marker``, ``registered``;
+        ``skipped_identical``, ``unchanged``;
         ``preserved_user_modified``, ``skipped_conflict``, ``skipped_symlink``,
-        ``gitignore_migration_warning``.
+        ``gitignore_migration_warning``, ``not_registered``.
     path : str
         Relative to the repository.
     detail : str
@@ -33,7 +33,9 @@ class InstallAction(NamedTuple):
 
 
 NOTHING_DONE = frozenset({"skipped_identical", "unchanged"})
-LEFT_ALONE = frozenset({"preserved_user_modified", "skipped_conflict", "skipped_symlink"})
+LEFT_ALONE = frozenset(
+    {"preserved_user_modified", "skipped_conflict", "skipped_symlink", "not_registered"}
+)
 
 
 class Target:

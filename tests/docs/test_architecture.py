@@ -30,7 +30,7 @@ LAYERS = (
     {"runs"},
     {"ledger"},
     {"kb"},
-    {"git", "processes", "project", "slurm"},
+    {"git", "processes", "project", "registry", "slurm"},
     {"paths"},
     {"files"},
     {"model"},
