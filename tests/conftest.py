@@ -6,12 +6,16 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+# Tests set repositories up, which puts them on the user's list of projects: not on a person's.
+os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="aexp-tests-")
 
 # Under nohup every child would ignore it, and tests send it.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
