@@ -3,12 +3,16 @@
 import json
 import shlex
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from aexp.cli.options import dry_run_option, json_option
 from aexp.cli.output import note, print_json
+from aexp.paths import Repo
+
+if TYPE_CHECKING:
+    from aexp.preregistration.scaffold import ScriptDraft
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,9 +34,12 @@ def common_options(function: F) -> F:
     return function
 
 
-def _tell(kind: str, made: Any, dry_run: bool, as_json: bool) -> None:
+def _tell(
+    kind: str, made: Any, dry_run: bool, as_json: bool, draft: "ScriptDraft | None" = None
+) -> None:
     if as_json:
-        print_json({"kind": kind, **made._asdict(), "dry_run": dry_run})
+        files = {"script": draft.script, "sidecar": draft.sidecar} if draft else {}
+        print_json({"kind": kind, **made._asdict(), **files, "dry_run": dry_run})
         return
     click.echo(f"{'would create' if dry_run else 'created'} {kind} {made.artifact_id}")
     click.echo(f"  path: {made.path}")
@@ -74,9 +81,16 @@ def new_hypothesis(
 
 
 @click.command("new-experiment")
-@title_option
-@click.option("--hypothesis", required=True, metavar="H###", help="The hypothesis it tests.")
-@click.option("--runner-command", metavar="COMMAND", help="The command of one run.")
+@click.option("--title", metavar="TEXT", help="One line.")
+@click.option("--hypothesis", metavar="H###", help="The hypothesis it tests.")
+@click.option(
+    "--script",
+    metavar="NAME",
+    help="Make scripts/experiments/NAME.py and its sidecar; without --title nothing else.",
+)
+@click.option(
+    "--runner-command", metavar="COMMAND", help="The command of one run (default: the script)."
+)
 @click.option(
     "--condition",
     "conditions",
@@ -86,8 +100,9 @@ def new_hypothesis(
 )
 @common_options
 def new_experiment(
-    title: str,
-    hypothesis: str,
+    title: str | None,
+    hypothesis: str | None,
+    script: str | None,
     runner_command: str | None,
     conditions: tuple[str, ...],
     artifact_id: str | None,
@@ -98,23 +113,49 @@ def new_experiment(
 ) -> None:
     """Design runs that test a hypothesis: a command, and named configurations.
 
+    With --script also the program that they execute, and the sidecar that says what its
+    results will mean; both are sound as they are, and yours to rewrite.
+
     \b
-    Example:
+    Examples:
       aexp new-experiment --title Warmup --hypothesis H001 --condition 'none={"warmup": 0}'
+      aexp new-experiment --script train_warmup
+      aexp new-experiment --script train_warmup --title Warmup --hypothesis H001
     """
     from aexp.kb import record
 
-    made = record.new_experiment(
-        title=title,
-        hypothesis_id=hypothesis,
-        artifact_id=artifact_id,
-        extra_links=links,
-        tags=tags,
-        runner_command=runner_command,
-        conditions=_conditions(conditions),
-        dry_run=dry_run,
-    )
-    _tell("experiment", made, dry_run, as_json)
+    if script is None and (title is None or hypothesis is None):
+        raise click.UsageError("give --title and --hypothesis, or --script")
+    if title is None or hypothesis is None:
+        given = [title, hypothesis, runner_command, artifact_id, *conditions, *links, *tags]
+        if any(each is not None for each in given):
+            raise click.UsageError("an experiment's page needs --title and --hypothesis")
+    blocks = _conditions(conditions)
+    draft = _write_script(script, dry_run) if script is not None else None
+    if title is None or hypothesis is None:
+        assert draft is not None
+        _tell_script(draft, dry_run, as_json)
+        return
+    try:
+        made = record.new_experiment(
+            title=title,
+            hypothesis_id=hypothesis,
+            artifact_id=artifact_id,
+            extra_links=links,
+            tags=tags,
+            runner_command=runner_command or (draft.command if draft else None),
+            conditions=blocks,
+            dry_run=dry_run,
+        )
+    except BaseException:
+        if draft is not None and not dry_run:
+            _remove_script(draft)
+        raise
+    if draft is not None:
+        runner_command = runner_command or draft.command
+        if not as_json:
+            _tell_script(draft, dry_run, as_json)
+    _tell("experiment", made, dry_run, as_json, draft)
     if not dry_run and not as_json:
         if runner_command:
             names = [text.partition("=")[0].strip() for text in conditions]
@@ -124,6 +165,33 @@ def new_experiment(
             note(f"next: aexp queue add --experiment {made.artifact_id}{sweep}")
         else:
             note("next: write its runner_command into the file")
+
+
+def _write_script(name: str, dry_run: bool) -> "ScriptDraft":
+    from aexp.preregistration.scaffold import draft_script, write_script
+
+    repo = Repo.find()
+    draft = draft_script(repo, name)
+    if not dry_run:
+        write_script(repo, draft)
+    return draft
+
+
+def _remove_script(draft: "ScriptDraft") -> None:
+    from aexp.preregistration.scaffold import remove_script
+
+    remove_script(Repo.find(), draft)
+
+
+def _tell_script(draft: "ScriptDraft", dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        paths = {"script": draft.script, "sidecar": draft.sidecar}
+        print_json({"kind": "script", **paths, "made": draft.files, "dry_run": dry_run})
+        return
+    for path in draft.files:
+        click.echo(f"{'would create' if dry_run else 'created'} {path}")
+    if not dry_run:
+        note(f"next: python {draft.script}    (write your outcomes into {draft.sidecar} first)")
 
 
 def _conditions(given: tuple[str, ...]) -> dict[str, Any]:

@@ -44,7 +44,13 @@ def registration_by_hand(
     arguments = [str(program["script"])] if "script" in program else []
     if "module" in program:
         arguments = ["-m", str(program["module"])]
-    registrar = Registrar(repo, _note_of(repo, run), use_sidecar=use_sidecar, agent_mode=agent_mode)
+    registrar = Registrar(
+        repo,
+        _note_of(repo, run),
+        use_sidecar=use_sidecar,
+        agent_mode=agent_mode,
+        bypass="aexp.start(..., sidecar=False)",
+    )
     return registrar.of_arguments(arguments)
 
 

@@ -1,5 +1,6 @@
 """What a run is registered with before it begins: its sidecar, frozen, or why it has none."""
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -7,6 +8,7 @@ from aexp.errors import ArtifactReadError, GateError, UsageError
 from aexp.kb.frontmatter import read_document
 from aexp.model import printable
 from aexp.paths import Repo
+from aexp.preregistration.folders import SCRIPTS
 from aexp.preregistration.meaning import AGENT_MODES, Problem
 from aexp.preregistration.script import Script, ScriptFinder
 from aexp.preregistration.sidecar import Sidecar, of_note, read_sidecar
@@ -52,6 +54,8 @@ class Registrar:
         False executes without, and the run counts as bypassed.
     agent_mode : str, optional
         ``collaborative`` or ``autonomous``; default what the pre-registration says, or nothing.
+    bypass : str
+        How the caller runs without, for the hint.
     """
 
     def __init__(
@@ -61,8 +65,10 @@ class Registrar:
         *,
         use_sidecar: bool = True,
         agent_mode: str | None = None,
+        bypass: str = "--no-sidecar",
     ) -> None:
         self._repo = repo
+        self._bypassing = bypass
         self._use = use_sidecar
         self._mode = check_agent_mode(agent_mode)
         self._scripts = ScriptFinder(repo)
@@ -150,12 +156,13 @@ class Registrar:
     def _refused(
         self, gate: str, script: Script | None, path: str, problems: Sequence[Problem]
     ) -> GateError:
-        remedies = (
-            [f"write {path}; a beginning: aexp new-experiment --script NAME"]
-            if gate == "sidecar_missing"
-            else [f"mend {path}; check it: aexp lint"]
-        )
-        remedies.append("or run without, which is recorded and counted: --no-sidecar")
+        if gate == "sidecar_missing" and script is not None:
+            name = os.path.splitext(script.path)[0].removeprefix(SCRIPTS + "/")
+            name = name.removeprefix("experiments/")
+            remedies = [f"write {path}; a beginning: aexp new-experiment --script {name}"]
+        else:
+            remedies = [f"mend {path}; check it: aexp lint"]
+        remedies.append(f"or run without, which is recorded and counted: {self._bypassing}")
         if gate == "sidecar_missing":
             message = f"{printable(path)} is missing: nothing says what the results will mean"
         else:
