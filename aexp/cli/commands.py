@@ -99,6 +99,10 @@ VERBS = {
         "aexp.cli.catalog:catalog",
         "Look after the tables that sql, find and table read.",
     ),
+    "sprint-audit": (
+        "aexp.cli.sprint_audit:sprint_audit",
+        "Judge what all projects of this machine have done lately.",
+    ),
     "runs-export-index": (
         "aexp.cli.runs_index:runs_export_index",
         "List this store's ended runs for other clones (deprecated).",
