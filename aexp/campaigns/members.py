@@ -5,7 +5,9 @@ from typing import Any
 
 from aexp.campaigns.read import load_campaign
 from aexp.errors import AexpError, CorruptFileWarning
+from aexp.model import PROVENANCE_KEYS
 from aexp.paths import Repo
+from aexp.runs.batches import value_order
 from aexp.runs.known import RunRecord, read_known, record_of
 
 UNKNOWN = "unknown"
@@ -30,8 +32,14 @@ def campaign_facts(repo: Repo, campaign_id: str) -> dict[str, Any]:
         "conclusion": None if files.conclusion is None else files.conclusion._asdict(),
         "late": list(files.late),
         "lost": list(files.lost),
-        "runs": [_run(repo, job_id) for job_id in files.runs],
+        "runs": sorted((_run(repo, job_id) for job_id in files.runs), key=_by_configuration),
     }
+
+
+def _by_configuration(run: dict[str, Any]) -> tuple[Any, ...]:
+    sp = run["sp"]
+    values = ((key, value_order(sp[key])) for key in sorted(sp) if key not in PROVENANCE_KEYS)
+    return run["experiment_id"] or "", *values, ("", ()), (run["job_id"],)
 
 
 def _run(repo: Repo, job_id: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ _Z = 1.959963984540054  # of the normal distribution, 97.5 %
 ALARM = "alarm"
 FEW_RUNS = "few runs"
 OK = "ok"
-UNKNOWN = "unknown"
+NO_RUNS = "no runs"
 
 
 def wilson(having: int, of: int) -> tuple[float, float]:
@@ -68,9 +68,9 @@ class Rate(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """``alarm``, ``few runs`` (it may be by chance), ``ok``, or ``unknown`` of nothing."""
+        """``alarm``, ``few runs`` (it may be by chance), ``ok``, or ``no runs`` of nothing."""
         if self.share is None:
-            return UNKNOWN
+            return NO_RUNS
         if self.share <= self.tolerated:
             return OK
         return ALARM if self.of >= MIN_RUNS and self.low > self.tolerated else FEW_RUNS
