@@ -18,6 +18,7 @@ from aexp.git import CodeState
 from aexp.kb.declared_files import check_pattern
 from aexp.model import COMPLETE, CREATED, RUNNING, Run, printable, short
 from aexp.paths import Repo
+from aexp.preregistration.register import Registrar
 from aexp.runs import claims
 from aexp.runs.adhoc import (
     check_labels,
@@ -99,8 +100,10 @@ def prepare_adhoc(
 
     Raises
     ------
-    UsageError, ParameterError, RunNotFound
+    UsageError, ParameterError, RunNotFound, CampaignNotFound, CampaignRefused
         If something of it cannot be.
+    GateError
+        If its script must have a sidecar and has none.
     """
     if not argv or not argv[0]:
         raise UsageError("there is no command", "write it after --: aexp exec -- python train.py")
@@ -113,7 +116,16 @@ def prepare_adhoc(
     shown = scrub_arguments(list(script.shown(repo) if script is not None else argv))
     made = _Maker(shown, here, parameters or {}, slurm.array_task(), known_code(repo))
     sp = made.of_script(repo) if script is not None else made.with_nonce(new_nonce())
-    doc = document(labels, _record(repo, sp, outputs, no_sidecar, agent_mode))
+    record: dict[str, Any] = {}
+    if outputs:
+        record["declared"] = {"outputs": [check_pattern("--out", item) for item in outputs]}
+    registrar = Registrar(repo, use_sidecar=not no_sidecar, agent_mode=agent_mode)
+    registered = registrar.of_arguments(_from_top(shown, here))
+    if registered.record is not None:
+        record["preregistration"] = registered.record
+    for warning in registered.warnings:
+        say(warning)
+    doc = document(labels, record)
     plan = Plan(
         list(argv),
         command_text(shown, here),
@@ -128,6 +140,11 @@ def _folder(repo: Repo) -> str:
     """Return the present folder relative to the repository; its top, where it lies outside."""
     here = os.path.relpath(os.path.realpath(os.getcwd()), os.path.realpath(repo.root))
     return "." if here.split(os.sep)[0] == os.pardir else here
+
+
+def _from_top(argv: Sequence[str], here: str) -> list[str]:
+    """Return a command with its files as they are called from the repository's top."""
+    return [os.path.join(here, word) if os.path.isfile(word) else word for word in argv]
 
 
 class _Maker(NamedTuple):
@@ -161,19 +178,6 @@ class _Maker(NamedTuple):
         sp = self.with_nonce(f"slurm-{slurm.cluster() or ''}-{allocation}")
         is_known = os.path.isdir(repo.run_dir(compute_job_id(sp)))
         return sp if not is_known or slurm.restart_count() else self.with_nonce(new_nonce())
-
-
-def _record(
-    repo: Repo,
-    sp: dict[str, Any],
-    outputs: Sequence[str],
-    no_sidecar: bool,
-    agent_mode: str | None,
-) -> dict[str, Any]:
-    record: dict[str, Any] = {}
-    if outputs:
-        record["declared"] = {"outputs": [check_pattern("--out", item) for item in outputs]}
-    return record
 
 
 def execute_adhoc(wanted: AdhocRun) -> int:

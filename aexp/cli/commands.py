@@ -10,6 +10,14 @@ VERBS = {
         "aexp.cli.install:install",
         "Set this repository up: record, run store, workflow, agent files.",
     ),
+    "init": (
+        "aexp.cli.install:init",
+        "The same, with folders for nine kinds of scripts.",
+    ),
+    "lint": (
+        "aexp.cli.lint:lint",
+        "Check scripts, sidecars, experiments and the ledger, file by file.",
+    ),
     "install-slash-commands": (
         "aexp.cli.install:install_slash_commands",
         "Write the coding agent's slash commands alone.",
@@ -107,6 +115,11 @@ VERBS = {
         "aexp.cli.runs_index:runs_export_index",
         "List this store's ended runs for other clones (deprecated).",
     ),
+    "migrate": (
+        "aexp.cli.migrate:migrate",
+        "Bring what older versions have written to the present layout.",
+    ),
+    "import": ("aexp.cli.migrate:import_group", "Bring runs of another tool into the ledger."),
     "mcp": ("aexp.cli.mcp:mcp", "Serve these verbs to a coding agent (MCP)."),
     "sync-offline": (
         "aexp.cli.sync_offline:sync_offline",

@@ -87,7 +87,9 @@ def _execute_script(path: str, shell: str, beside: str | None, arguments: Sequen
 
     script = Script(path, shell, tuple(arguments))
     try:
-        given = exec_command.make_context("exec", shlex.split(os.environ.get(OPTIONS, ""))).params
+        # Taken out: it is not meant for scripts that this one starts.
+        options = shlex.split(os.environ.pop(OPTIONS, ""))
+        given = exec_command.make_context("exec", options).params
         from aexp.adhoc.execute import execute_adhoc, prepare_adhoc
         from aexp.queue.sweep import parse_assignments
 

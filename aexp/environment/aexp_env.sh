@@ -47,6 +47,9 @@ __aexp_record() {
         printf '%s\n' "aexp: ${AEXP_PROGRAM:-aexp} cannot be started; this script is not recorded" >&2
         return 0
     fi
+    if [ -n "${AEXP_EXEC_OPTIONS-}" ]; then
+        export AEXP_EXEC_OPTIONS
+    fi
     exec "${AEXP_PROGRAM:-aexp}" exec --shell "${BASH:-/bin/sh}" --beside "${BASH_SOURCE-}" \
         --script "$0" -- "$@"
 }

@@ -75,6 +75,7 @@ class Block:
         self._process = os.getpid()
         self._program: dict[str, Any] = {}
         self._footprint: Footprint | None = None
+        self._once = False
         self._lifecycle = executing(
             repo, job_id, end=self._outcome, on_beat=self._look, by_hand=self._program
         )
@@ -152,6 +153,7 @@ class Block:
         self._began = time.monotonic()
         last = run.attempts[-1]
         self._attempt, claim = last["attempt"], last["claim"]
+        self._once = bool(run.record.get("once"))
         for name in (METRICS, OUTCOME, PROGRESS):  # of an earlier attempt
             remove(self._repo.run_file(self._job_id, name))
         self._numbers = AttemptNumbers(self._repo, self._job_id, self._attempt)
@@ -207,6 +209,8 @@ class Block:
             _say(problem)
         usage = {"wallclock_s": time.monotonic() - self._began}
         outcome = end_of_block(error)
+        if self._once and isinstance(error, SystemExit):
+            outcome = _end_of_program(error)
         said = read_declared(self._repo, self._job_id, self._attempt)
         if said is not None and not isinstance(error, Exception):
             outcome = Outcome(
@@ -303,3 +307,12 @@ class Block:
 
 def _say(text: str) -> None:
     print(f"aexp: {text}", file=sys.stderr, flush=True)
+
+
+def _end_of_program(error: SystemExit) -> Outcome:
+    """Return what ``sys.exit`` means for a run that is this call of a function and no other."""
+    if error.code is None or error.code == 0:
+        return Outcome(COMPLETE, returncode=0)
+    if isinstance(error.code, int):
+        return Outcome(FAILED, error.code & 0xFF, message=f"the program exited with {error.code}")
+    return Outcome(FAILED, 1, message=f"the program exited: {error.code}")

@@ -2,16 +2,19 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, Literal, ParamSpec, TypeVar, overload
 
 from aexp.errors import MetricError, UsageError
-from aexp.handle.open import start
+from aexp.handle.adhoc import executing_adhoc, give_labels, is_adhoc_run, record_result
+from aexp.handle.open import current, start
 from aexp.handle.place import place_of_environment
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _HANDLE = "run"
+_depth: ContextVar[int] = ContextVar("_depth", default=0)
 
 
 @overload
@@ -23,6 +26,8 @@ def experiment(
     function: str | None = None,
     *,
     experiment: str | None = None,
+    name: str | None = None,
+    tags: Sequence[str] = (),
     sp: Mapping[str, Any] | None = None,
     hypothesis: str | None = None,
     include_commit: bool = True,
@@ -36,6 +41,8 @@ def experiment(
     function: str | None = None,
     *,
     experiment: str | None = None,
+    name: str | None = None,
+    tags: Sequence[str] = (),
     sp: Mapping[str, Any] | None = None,
     hypothesis: str | None = None,
     include_commit: bool = True,
@@ -48,6 +55,8 @@ def experiment(
     function: Any = None,
     *,
     experiment: str | None = None,
+    name: str | None = None,
+    tags: Sequence[str] = (),
     sp: Mapping[str, Any] | None = None,
     hypothesis: str | None = None,
     include_commit: bool = True,
@@ -58,7 +67,9 @@ def experiment(
 
     The handle is given to the parameter ``run``, if the function has one. Inside a queued
     run the other parameters get the values that the configuration has under their names;
-    elsewhere the arguments of the call, with their defaults, are the configuration.
+    elsewhere the arguments of the call, with their defaults, are the configuration. Without an
+    experiment a call is an ad-hoc run, each one a new one, and the numbers that the function
+    returns are final numbers of it.
 
     Parameters
     ----------
@@ -67,6 +78,10 @@ def experiment(
         ``@aexp.experiment("E001")``.
     experiment : str, optional
         The experiment's id.
+    name : str, optional
+        What it is, in a word; default, without an experiment: the function's name.
+    tags : sequence of str, default ()
+        Labels.
     sp : mapping, optional
         Further keys of the configuration.
     hypothesis : str, optional
@@ -78,7 +93,7 @@ def experiment(
     skip_done : bool, default False
         Where the run is complete already, do not call the function; the result is None.
     """
-    name = function if isinstance(function, str) else experiment
+    chosen = function if isinstance(function, str) else experiment
 
     def decorate(inner: Callable[..., Any]) -> Callable[..., Any]:
         if inspect.iscoroutinefunction(inner) or inspect.isgeneratorfunction(inner):
@@ -91,11 +106,22 @@ def experiment(
         @functools.wraps(inner)
         def call(*values: Any, **named: Any) -> Any:
             is_in_run = place_of_environment() is not None
+            if is_in_run and is_adhoc_run(active := current()):
+                # Its parameters are those of the call that it began with, not of this one.
+                given = _bind(signature, values, named, partial=False)
+                with active:
+                    return _invoke(inner, signature, given, active)
             given = _bind(signature, values, named, partial=is_in_run)
             wanted = {**(sp or {}), **_flat(signature, given, strict=not is_in_run)}
-            active = start(name, wanted, hypothesis, include_commit=include_commit, again=again)
+            if chosen is None and not is_in_run:
+                label = name or inner.__name__
+                with executing_adhoc(label, tags, wanted) as active:
+                    return _invoke(inner, signature, given, active)
+            active = start(chosen, wanted, hypothesis, include_commit=include_commit, again=again)
             if skip_done and not is_in_run and active.is_done:
                 return None
+            if (name or tags) and not is_in_run:
+                give_labels(active, name, tags)
             with active:
                 if is_in_run:
                     given.update(_own(signature, active.statepoint))
@@ -103,6 +129,8 @@ def experiment(
 
         return call
 
+    if isinstance(tags, str):
+        raise UsageError(f"tags is the text {tags!r}, not a list", f"write it like [{tags!r}]")
     return decorate(function) if callable(function) else decorate
 
 
@@ -163,10 +191,20 @@ def _flat(
 
 
 def _invoke(
-    inner: Callable[..., Any], signature: inspect.Signature, given: dict[str, Any], active: Any
+    inner: Callable[..., Any],
+    signature: inspect.Signature,
+    given: dict[str, Any],
+    active: Any,
 ) -> Any:
     if _HANDLE in signature.parameters:
         given = {**given, _HANDLE: active}
     bound = signature.bind_partial()
     bound.arguments.update({name: given[name] for name in signature.parameters if name in given})
-    return inner(*bound.args, **bound.kwargs)
+    depth = _depth.set(_depth.get() + 1)
+    try:
+        result = inner(*bound.args, **bound.kwargs)
+    finally:
+        _depth.reset(depth)
+    if not _depth.get() and is_adhoc_run(active):  # of the outermost such function only
+        record_result(active, result)
+    return result

@@ -85,6 +85,21 @@ def hiding_line(text: str) -> str | None:
     return hides
 
 
+def without_hiding_lines(text: str) -> str:
+    """Return `text` without the lines that hide the ledger; as it is where our block is missing."""
+    while (line := hiding_line(text)) is not None:
+        found = find_block(text, BEGIN, END)
+        if found is None:
+            return text
+        place, kept = 0, []
+        for each in text.splitlines(keepends=True):
+            if each.strip() != line or found[0] <= place < found[1]:
+                kept.append(each)
+            place += len(each)
+        text = "".join(kept)
+    return text
+
+
 def merge_gitignore(target: Target, store: str) -> None:
     """Write the block; warn of a rule that hides the ledger all the same."""
     if not target.is_ours(NAME):

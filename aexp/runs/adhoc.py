@@ -5,18 +5,21 @@ the same command executed twice is two runs. Nothing queues them again: however 
 execution ends, that is the run's end.
 """
 
+import contextlib
 import os
 import shlex
+import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from aexp.errors import GitError, NotReproducible, ParameterError, UsageError
+from aexp.errors import AexpError, GitError, NotReproducible, ParameterError, UsageError
 from aexp.git import CodeState, code_state
 from aexp.model import CREATED, Run, check_tag, short, utc_now
 from aexp.paths import Repo
 from aexp.runs.create import check_state_point, publish_run
+from aexp.runs.document import block_of
 from aexp.runs.known import read_known
-from aexp.runs.store import compute_job_id
+from aexp.runs.store import compute_job_id, read_run
 
 ADHOC = "adhoc"
 HIDDEN = "***"  # stands for what looks like a secret, as everywhere
@@ -146,18 +149,22 @@ def document(labels: Labels, record: Mapping[str, Any] | None = None) -> dict[st
 
     `record` has further keys of our own block.
     """
-    ours: dict[str, Any] = {"once": True, "max_faults": 1}
+    ours: dict[str, Any] = {"once": True, "max_faults": 1, **(record or {})}
+    doc: dict[str, Any] = {"status": CREATED, "created_at": utc_now(), "aexp_run": ours}
+    write_labels(doc, labels)
+    return doc
+
+
+def write_labels(doc: dict[str, Any], labels: Labels) -> None:
+    """Write what a person says about a run into its document."""
+    ours = block_of(doc, "aexp_run")
     if labels.name is not None:
         ours["name"] = labels.name
     if labels.tags:
         ours["tags"] = list(labels.tags)
+        block_of(doc, "queue")["tag"] = labels.tags[0]
     if labels.derived_from:
         ours["derived_from"] = list(labels.derived_from)
-    doc: dict[str, Any] = {"status": CREATED, "created_at": utc_now()}
-    if labels.tags:
-        doc["queue"] = {"tag": labels.tags[0]}
-    doc["aexp_run"] = {**ours, **(record or {})}
-    return doc
 
 
 def create_adhoc(repo: Repo, sp: dict[str, Any], doc: dict[str, Any]) -> str:
@@ -165,6 +172,14 @@ def create_adhoc(repo: Repo, sp: dict[str, Any], doc: dict[str, Any]) -> str:
     job_id = compute_job_id(sp)
     publish_run(repo, job_id, sp, doc)
     return job_id
+
+
+def discard_unbegun(repo: Repo, job_id: str) -> None:
+    """Remove a run that was just created and has been refused before it began."""
+    with contextlib.suppress(AexpError, OSError):
+        run = read_run(repo, job_id)
+        if is_adhoc(run) and run.status == CREATED and not run.attempts:
+            shutil.rmtree(repo.run_dir(job_id))
 
 
 def is_adhoc(run: Run) -> bool:
