@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
+import duckdb
 import pytest
 
 from aexp.cli.commands import cli
@@ -29,6 +30,8 @@ CASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("ledger", "bundle"): ("results.tar",),
     ("ledger", "unbundle"): ("BUNDLE",),
     ("reconcile",): (),
+    ("migrate",): (),
+    ("import", "bathos"): ("PARQUET", "--all-projects"),
     ("sync-offline",): ("--again",),
     ("new-thread",): ("--title", "x"),
     ("new-hypothesis",): ("--title", "x", "--thread", "T001"),
@@ -108,7 +111,11 @@ def lively(research: Any, wait_until: Any) -> dict[str, str]:
     (research.root / "workflow" / "Snakefile").write_text("# changed\n")
     assert research.status(child) == "queued"
     names = {"QUEUED": queued, "ENDED": ended, "RUNNING": running, "RELEASABLE": lost}
-    return {**names, "BUNDLE": bundle}
+    parquet = str(research.root.parent / "run_x.parquet")
+    row = "SELECT 'x' AS id, 'completed' AS status, 'p' AS project_slug"
+    with duckdb.connect() as connection:
+        connection.execute(f"COPY ({row}) TO '{parquet}' (FORMAT parquet)")
+    return {**names, "BUNDLE": bundle, "PARQUET": parquet}
 
 
 def test_nothing_is_written(research: Any, lively: dict[str, str]) -> None:
