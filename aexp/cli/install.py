@@ -3,7 +3,8 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import click
 
@@ -17,40 +18,45 @@ from aexp.install.target import LEFT_ALONE, NOTHING_DONE, InstallAction
 from aexp.model import printable
 from aexp.paths import find_root
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 # So many files of one folder, with nothing to say about any of them, are one line.
 _MANY = 3
 
 
+def setup_options(function: F) -> F:
+    """Add the options that ``install`` and ``init`` share."""
+    for option in (
+        json_option,
+        dry_run_option,
+        click.option("--yes", "-y", is_flag=True, help="Do not ask."),
+        click.option(
+            "--force",
+            is_flag=True,
+            help="Renew the tooling (workflow, profiles, agent files); yours is kept as *.orig.",
+        ),
+        click.option(
+            "--agents/--no-agents",
+            default=None,
+            help="Write the files of coding agents (default; remembered): AGENTS.md, CLAUDE.md, "
+            ".mcp.json, .claude/.",
+        ),
+        click.option(
+            "--machine-label",
+            metavar="LABEL",
+            help="This machine's name in the ledger (default host name).",
+        ),
+        click.option(
+            "--run-store", metavar="PATH", help="Where the run store lies (default .runs)."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 @click.command("install")
-@click.option("--run-store", metavar="PATH", help="Where the run store lies (default .runs).")
-@click.option(
-    "--machine-label",
-    metavar="LABEL",
-    help="This machine's name in the ledger (default host name).",
-)
-@click.option(
-    "--agents/--no-agents",
-    default=None,
-    help="Write the files of coding agents (default; remembered): AGENTS.md, CLAUDE.md, "
-    ".mcp.json, .claude/.",
-)
-@click.option(
-    "--force",
-    is_flag=True,
-    help="Renew the tooling (workflow, profiles, agent files); yours is kept as *.orig.",
-)
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@dry_run_option
-@json_option
-def install(
-    run_store: str | None,
-    machine_label: str | None,
-    agents: bool | None,
-    force: bool,
-    yes: bool,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
+@setup_options
+def install(yes: bool, as_json: bool, **options: Any) -> None:
     """Set this repository up: research record, run store, workflow, profiles, agent files.
 
     Can be called again at any time: nothing that you wrote is overwritten.
@@ -61,23 +67,46 @@ def install(
       aexp install --machine-label cluster --run-store data/runs
       aexp install --no-agents --dry-run
     """
+    dry_run = options["dry_run"]
+    _show(install_scaffold(_root(yes or dry_run), **options), as_json, dry_run)
+    if not (as_json or dry_run):
+        note("next: write kb/research/experiments/E001-<name>.md, then: aexp queue add --help")
+
+
+@click.command("init")
+@click.option(
+    "--slug", metavar="NAME", help="The project's name, for aexp.toml (default the folder's)."
+)
+@setup_options
+def init(yes: bool, as_json: bool, **options: Any) -> None:
+    """Set this repository up as install does, with folders for nine kinds of scripts.
+
+    Which of them git keeps, and how scripts are named, says scripts/README.md; aexp lint
+    checks it. Can be called again at any time: nothing that you wrote is overwritten.
+
+    \b
+    Examples:
+      aexp init
+      aexp init --slug ripple --no-agents
+      aexp init --dry-run
+    """
+    from aexp.install.project import init_project
+
+    dry_run = options["dry_run"]
+    _show(init_project(_root(yes or dry_run), **options), as_json, dry_run)
+    if not (as_json or dry_run):
+        note("next: aexp new-experiment --script train_model")
+
+
+def _root(unasked: bool) -> str:
+    """Return the folder to set up; ask for it where a person can answer."""
     try:
         root = find_root()
     except RepoNotFound:
         root = os.getcwd()
-    if not (yes or dry_run) and sys.stdin.isatty():
+    if not unasked and sys.stdin.isatty():
         click.confirm(f"set up aexp in {root}?", default=True, abort=True)
-    actions = install_scaffold(
-        root,
-        run_store=run_store,
-        force=force,
-        dry_run=dry_run,
-        machine_label=machine_label,
-        agents=agents,
-    )
-    _show(actions, as_json, dry_run)
-    if not (as_json or dry_run):
-        note("next: write kb/research/experiments/E001-<name>.md, then: aexp queue add --help")
+    return root
 
 
 @click.command("install-slash-commands")

@@ -34,9 +34,9 @@ def _lines(content: bytes) -> bytes:
     return content.replace(b"\r\n", b"\n")
 
 
-def make_folders(target: Target) -> None:
-    """Give git something to keep in the record's folders that are empty."""
-    for folder in FOLDERS:
+def make_folders(target: Target, folders: Iterable[str] = FOLDERS) -> None:
+    """Give git something to keep in folders that are empty; default those of the record."""
+    for folder in folders:
         name = os.path.join(folder, ".gitkeep")
         try:
             is_used = bool(os.listdir(os.path.join(target.root, folder)))

@@ -97,6 +97,11 @@ CODES: Mapping[str, Code] = {
         "`timeout`, `resources` or `tracker` cannot be understood",
         "write it as the message says",
     ),
+    "kb.preregistration": Code(
+        "error",
+        "a key of an experiment's `preregistration` says nothing that can be understood",
+        "mend it at the line named, see [preregistration.md](preregistration.md)",
+    ),
     "kb.missing_heading": Code(
         "error",
         "a note lacks a `## ` heading of its template",

@@ -9,6 +9,7 @@ from aexp.errors import AexpError
 from aexp.kb.artifacts import KINDS
 from aexp.kb.experiments import Experiment, json_value
 from aexp.kb.parameters import parse_schema
+from aexp.preregistration.sidecar import of_note
 from aexp.validation.context import Context
 from aexp.validation.issue import Issue
 from aexp.validation.notes import (
@@ -184,6 +185,17 @@ def experiment_settings(context: Context) -> Iterator[Issue]:
                 code = "kb.conditions" if key == "conditions" else "kb.run_settings"
                 message = error.message.replace(path + ": ", "")
                 yield Issue.of(code, message, note.path, note.line(key), key=key)
+
+
+def preregistrations(context: Context) -> Iterator[Issue]:
+    """Report what an experiment pre-registers that cannot be understood."""
+    for note in context.notes.all:
+        if note.letter != "E" or note.document is None:
+            continue
+        found = of_note(context.repo, note.document)
+        for problem in found.problems if found is not None else ():
+            key = ".".join(problem.key)
+            yield Issue.of("kb.preregistration", str(problem), note.path, problem.line, key=key)
 
 
 def _conditions(experiment: Experiment) -> None:

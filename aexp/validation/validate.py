@@ -27,6 +27,7 @@ KB_CHECKS: tuple[Check, ...] = (
     kb_checks.metadata,
     kb_checks.references,
     kb_checks.experiment_settings,
+    kb_checks.preregistrations,
     kb_checks.headings,
     link_checks.links,
     link_checks.required_links,

@@ -17,6 +17,7 @@ LAYERS = (
     {"__main__"},
     {"cli"},
     {"mcp"},
+    {"lint"},
     {"adhoc", "agents", "doctor", "migration", "reproduction", "review", "sharing"},
     {"catalogue"},
     {"validation"},

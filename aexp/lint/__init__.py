@@ -1,0 +1,1 @@
+"""What is wrong with scripts, sidecars, experiments and the ledger, as one list."""
