@@ -120,6 +120,10 @@ VERBS = {
         "Bring what older versions have written to the present layout.",
     ),
     "import": ("aexp.cli.migrate:import_group", "Bring runs of another tool into the ledger."),
+    "export": (
+        "aexp.cli.export:export",
+        "Give coding agents a skill for aexp, and register its MCP server.",
+    ),
     "mcp": ("aexp.cli.mcp:mcp", "Serve these verbs to a coding agent (MCP)."),
     "sync-offline": (
         "aexp.cli.sync_offline:sync_offline",

@@ -68,7 +68,7 @@ def install(yes: bool, as_json: bool, **options: Any) -> None:
       aexp install --no-agents --dry-run
     """
     dry_run = options["dry_run"]
-    _show(install_scaffold(_root(yes or dry_run), **options), as_json, dry_run)
+    show_actions(install_scaffold(_root(yes or dry_run), **options), as_json, dry_run)
     if not (as_json or dry_run):
         note("next: write kb/research/experiments/E001-<name>.md, then: aexp queue add --help")
 
@@ -93,7 +93,7 @@ def init(yes: bool, as_json: bool, **options: Any) -> None:
     from aexp.install.project import init_project
 
     dry_run = options["dry_run"]
-    _show(init_project(_root(yes or dry_run), **options), as_json, dry_run)
+    show_actions(init_project(_root(yes or dry_run), **options), as_json, dry_run)
     if not (as_json or dry_run):
         note("next: aexp new-experiment --script train_model")
 
@@ -126,10 +126,11 @@ def install_slash_commands(target: str | None, force: bool, dry_run: bool, as_js
       aexp install-slash-commands --target ~/.claude/commands
     """
     folder = os.path.expanduser(target) if target else os.path.join(find_root(), COMMANDS_FOLDER)
-    _show(write_slash_commands(folder, force=force, dry_run=dry_run), as_json, dry_run)
+    show_actions(write_slash_commands(folder, force=force, dry_run=dry_run), as_json, dry_run)
 
 
-def _show(actions: Sequence[InstallAction], as_json: bool, dry_run: bool) -> None:
+def show_actions(actions: Sequence[InstallAction], as_json: bool, dry_run: bool) -> None:
+    """Print what was done to each file, many alike as one line."""
     if as_json:
         print_json([action._asdict() for action in actions])
         return

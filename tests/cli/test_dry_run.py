@@ -30,6 +30,7 @@ CASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("ledger", "bundle"): ("results.tar",),
     ("ledger", "unbundle"): ("BUNDLE",),
     ("reconcile",): (),
+    ("export",): ("--tool", "codex", "--tool", "claude"),
     ("migrate",): (),
     ("import", "bathos"): ("PARQUET", "--all-projects"),
     ("sync-offline",): ("--again",),
