@@ -31,6 +31,7 @@ from aexp.kb.experiments import Experiment, load_experiment
 from aexp.ledger.footprint import is_inside
 from aexp.model import section
 from aexp.paths import Repo, hostname
+from aexp.preregistration.sidecar import present_digest
 
 
 class Surroundings:
@@ -154,6 +155,12 @@ class Surroundings:
     def _sidecar(self, entry: Mapping[str, Any]) -> Iterator[Reason]:
         path, before = entry.get("sidecar"), entry.get("sidecar_sha256")
         if not isinstance(path, str) or not isinstance(before, str) or not is_inside(path):
+            return
+        if path.endswith(".md"):  # of an experiment's note only what it pre-registers counts
+            present = present_digest(self._repo, path)
+            if present != before:
+                said = "has another preregistration" if present else "has no preregistration now"
+                yield Reason(STALE, SIDECAR, f"{path} {said}")
             return
         try:
             now = self._files.of(path)

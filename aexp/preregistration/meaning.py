@@ -170,6 +170,7 @@ def _metrics(
         else:
             message = f"its type is {value!r}, none of {', '.join(TYPES)}"
             faults.append((("metrics", *inner), message))
+            yield ".".join(inner), ""  # of no type: what is said about it elsewhere may be right
 
 
 def _outcomes(
@@ -267,7 +268,7 @@ def _type_faults(node: Node, metrics: Mapping[str, str]) -> Iterator[str]:
 
 
 def _alone(node: Node, metrics: Mapping[str, str]) -> Iterator[str]:
-    if isinstance(node, Name | Literal) and _kind(node, metrics) not in (None, "bool"):
+    if isinstance(node, Name | Literal) and _kind(node, metrics) not in (None, "", "bool"):
         yield f"{node} by itself is neither true nor false: compare it"
 
 

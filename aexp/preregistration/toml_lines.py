@@ -31,7 +31,8 @@ def lines_of(text: str) -> dict[Path, int]:
             start = at + (2 if text.startswith("[[", at) else 1)
             at = _key_end(text, start)
             table = _parts(text[start:at])
-            found.setdefault(table, line)
+            for length in range(1, len(table) + 1):
+                found.setdefault(table[:length], line)
             while at < len(text) and text[at] == "]":
                 at += 1
         else:
