@@ -98,6 +98,37 @@ def load_campaign(repo: Repo, campaign_id: str) -> CampaignFiles:
         If what it says of itself, or of its end, cannot be read: nothing may be guessed then.
         A membership that cannot be read costs a warning.
     """
+    faults: dict[str, str] = {}
+    found = _load(repo, campaign_id, faults)
+    for fault in faults.values():
+        warnings.warn(fault, CorruptFileWarning, stacklevel=2)
+    return found
+
+
+def scan_campaigns(repo: Repo) -> list[CampaignFiles]:
+    """Return every campaign, in the order of their ids; what cannot be read costs a warning."""
+    found, faults = read_campaigns(repo)
+    for fault in faults.values():
+        warnings.warn(fault, CorruptFileWarning, stacklevel=2)
+    return found
+
+
+def read_campaigns(repo: Repo) -> tuple[list[CampaignFiles], dict[str, str]]:
+    """Return every campaign, and by path what is wrong with files that cannot be read."""
+    found, faults = [], {}
+    for campaign_id in campaign_ids(repo):
+        name = campaign_file(campaign_id, CAMPAIGN)
+        try:
+            found.append(_load(repo, campaign_id, faults))
+        except CampaignNotFound:
+            faults[name] = f"{name} is missing; restore it: git checkout -- {name}"
+        except CorruptFile as error:
+            own = campaign_file(campaign_id, CONCLUSION)
+            faults[own if error.message.startswith(own) else name] = error.message
+    return found, faults
+
+
+def _load(repo: Repo, campaign_id: str, faults: dict[str, str]) -> CampaignFiles:
     if not exists(repo, campaign_id):
         raise _unknown(repo, campaign_id)
     name = campaign_file(campaign_id, CAMPAIGN)
@@ -106,7 +137,7 @@ def load_campaign(repo: Repo, campaign_id: str) -> CampaignFiles:
     conclusion = None
     if os.path.lexists(repo.at(name)):
         conclusion = parse_conclusion(_content(repo, name), name, campaign_id)
-    members = tuple(_members(repo, campaign_id))
+    members = tuple(_members(repo, campaign_id, faults))
     if conclusion is None:
         return CampaignFiles(campaign, members, None)
     counted = tuple(sorted(set(conclusion.runs)))
@@ -119,28 +150,7 @@ def load_campaign(repo: Repo, campaign_id: str) -> CampaignFiles:
     )
 
 
-def scan_campaigns(repo: Repo) -> Iterator[CampaignFiles]:
-    """Return every campaign, in the order of their ids; what cannot be read costs a warning."""
-    for campaign_id in campaign_ids(repo):
-        try:
-            yield load_campaign(repo, campaign_id)
-        except CampaignNotFound:
-            name = campaign_file(campaign_id, CAMPAIGN)
-            _warn(f"{name} is missing; restore it: git checkout -- {name}")
-        except CorruptFile as error:
-            _warn(error.message)
-
-
-def campaigns_of(repo: Repo, job_id: str) -> list[str]:
-    """Return the ids of the campaigns that have a membership file of a run."""
-    return [
-        campaign_id
-        for campaign_id in campaign_ids(repo)
-        if os.path.lexists(repo.at(FOLDER, campaign_id, RUNS, f"{job_id}.json"))
-    ]
-
-
-def _members(repo: Repo, campaign_id: str) -> Iterator[str]:
+def _members(repo: Repo, campaign_id: str, faults: dict[str, str]) -> Iterator[str]:
     folder = campaign_file(campaign_id, RUNS)
     try:
         names = sorted(os.listdir(repo.at(folder)))
@@ -151,12 +161,12 @@ def _members(repo: Repo, campaign_id: str) -> Iterator[str]:
             continue  # of a writer at work
         name, job_id = f"{folder}/{base}", base.removesuffix(".json")
         if not base.endswith(".json") or not JOB_ID.fullmatch(job_id):
-            _warn(f"{printable(name)} is not called <run id>.json")
+            faults[name] = f"{printable(name)} is not called <run id>.json"
             continue
         try:
             parse_membership(_content(repo, name), name, campaign_id, job_id)
         except CorruptFile as error:
-            _warn(error.message)
+            faults[name] = error.message
             continue
         yield job_id
 
@@ -167,10 +177,6 @@ def _content(repo: Repo, name: str) -> bytes:
     if os.path.islink(path) or not os.path.isfile(path):
         raise CorruptFile(f"{name} is no plain file", f"restore it: git checkout -- {name}")
     return read_bytes(path) or b""
-
-
-def _warn(text: str) -> None:
-    warnings.warn(text, CorruptFileWarning, stacklevel=3)
 
 
 def _unknown(repo: Repo, campaign_id: str) -> CampaignNotFound:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aexp.cli.options import dry_run_option, json_option
+from aexp.cli.options import json_option
 from aexp.cli.output import note, print_json, print_table
 from aexp.errors import EXIT_FAILED
 from aexp.model import printable
@@ -78,8 +78,7 @@ def _print(found: "Review", metrics: tuple[str, ...]) -> None:
     "--format", "form", type=click.Choice(["md", "html"]), default="md", show_default=True
 )
 @click.option("--output", "-o", metavar="FILE", help="Write it there instead of printing it.")
-@dry_run_option
-def report(campaign_id: str, form: str, output: str | None, dry_run: bool) -> None:
+def report(campaign_id: str, form: str, output: str | None) -> None:
     """Write a campaign's review as one page, in Markdown or HTML.
 
     \b
@@ -95,6 +94,5 @@ def report(campaign_id: str, form: str, output: str | None, dry_run: bool) -> No
     if output is None:
         click.echo(text, nl=False)
         return
-    if not dry_run:
-        write_atomic(output, text.encode(errors="backslashreplace"))
-    click.echo(f"{'would write' if dry_run else 'wrote'} {printable(output)}")
+    write_atomic(output, text.encode(errors="backslashreplace"))
+    note(f"wrote {printable(output)}")

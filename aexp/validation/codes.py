@@ -180,6 +180,32 @@ CODES: Mapping[str, Code] = {
         "a runs-index file, or some of its entries, cannot be read; it satisfies no citation",
         "on its machine: `aexp ledger backfill`, then remove the index file",
     ),
+    "campaign.corrupt": Code(
+        "error",
+        "a file below `.aexp/campaigns/` cannot be read, or is not what its name says; it and "
+        "no other file is left out",
+        "restore it: `git checkout -- FILE`; in a merge conflict take one side",
+    ),
+    "campaign.parent": Code(
+        "warning",
+        "a campaign follows from one that is not there",
+        "bring it back from git, or from the clone that has it",
+    ),
+    "campaign.late": Code(
+        "warning",
+        "a run was added to a campaign in another clone after it had been concluded",
+        "remove that file, or make a new campaign that follows from this one",
+    ),
+    "campaign.lost": Code(
+        "error",
+        "a run that a campaign was concluded with has lost its file in `runs/`",
+        "restore it from git",
+    ),
+    "campaign.unknown_run": Code(
+        "error",
+        "a run of a concluded campaign is in no ledger entry, local store or runs index",
+        "`aexp ledger backfill` and commit on the machine that has it; `git pull` here",
+    ),
     "finding.broken_run_citation": Code(
         "error",
         "an item of `supporting_runs` is no citation (always an error), or names a run that is "

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Literal
 
+from aexp.campaigns.read import CampaignFiles, read_campaigns
 from aexp.kb.artifacts import Artifact
 from aexp.paths import Repo
 from aexp.validation.evidence import Evidence
@@ -38,6 +39,11 @@ class Context:
     def evidence(self) -> Evidence:
         """All runs that any layer knows."""
         return Evidence.read(self.repo)
+
+    @cached_property
+    def campaigns(self) -> tuple[list[CampaignFiles], dict[str, str]]:
+        """All campaigns, and by path what is wrong with files of theirs."""
+        return read_campaigns(self.repo)
 
     @property
     def artifacts(self) -> list[Artifact]:

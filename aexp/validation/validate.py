@@ -8,7 +8,7 @@ from aexp.errors import UsageError
 from aexp.kb.artifacts import KINDS
 from aexp.ledger.runs_index import FOLDER as INDEX_FOLDER
 from aexp.paths import Repo
-from aexp.validation import citations, claims, kb_checks, link_checks, run_checks
+from aexp.validation import campaign_checks, citations, claims, kb_checks, link_checks, run_checks
 from aexp.validation.context import STRICT_RUNS, Check, Context, StrictRuns
 from aexp.validation.guard import guarded
 from aexp.validation.issue import Issue, ValidateResult
@@ -40,6 +40,10 @@ RUN_CHECKS: tuple[Check, ...] = (
     run_checks.links,
     run_checks.ledger_files,
     run_checks.index_files,
+    campaign_checks.files,
+    campaign_checks.parents,
+    campaign_checks.frozen,
+    campaign_checks.runs,
 )
 # What findings cite and claim; a further check of that kind is added here.
 FINDING_CHECKS: tuple[Check, ...] = (

@@ -41,6 +41,9 @@ CASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("set-status",): ("E001", "COMPLETED"),
     ("close-thread",): ("T001", "--conclusion", "x"),
     ("finding", "cite"): ("F001", "--job", "ENDED"),
+    ("campaign", "create"): ("new",),
+    ("campaign", "add"): ("ENDED", "--campaign", "wide"),
+    ("campaign", "conclude"): ("wide", "--outcome", "supported"),
     ("runs-export-index",): (),
     ("bind-tracker",): ("QUEUED", "--backend", "wandb", "--project", "p"),
     ("link",): ("ENDED", "--experiment", "E002"),
@@ -93,6 +96,7 @@ def lively(research: Any, wait_until: Any) -> dict[str, str]:
     child = research.one("seed=15", "--after", failed)
     research.aexp("run-queued", failed, rc=1)
     research.aexp("run-queued", ended)
+    research.aexp("campaign", "create", "wide")
     research.aexp("new-thread", "--title", "question")
     research.aexp("new-hypothesis", "--title", "claim")
     research.aexp("new-experiment", "--title", "other", "--hypothesis", "H001")
