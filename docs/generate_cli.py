@@ -23,6 +23,7 @@ people go to standard error. All verbs work in any folder of the repository.
 | 0 | done |
 | 1 | an error, said with a hint; or a run that ended otherwise than complete |
 | 2 | the call is malformed: nothing was done |
+| 3 | `check --strict`: something cannot be verified |
 | 70 | a defect of aexp; `AEXP_DEBUG=1` shows where |
 | 75 | a run is still queued, or a remote does not answer: the same call can be made again |
 | 130 | interrupted with Ctrl-C |
