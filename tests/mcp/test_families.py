@@ -237,3 +237,35 @@ def test_the_text_of_a_result_is_its_json(agent: Any) -> None:
     result = agent.result("status")
     (content,) = result.content
     assert json.loads(content.text) == result.structured_content
+
+
+def test_the_catalogue_is_asked(agent: Any, research: Any) -> None:
+    """Every read verb of the catalogue and of campaigns, on runs that have really run."""
+    research.experiment('echo \'{{"acc": 0.{seed}}}\' > $AEXP_METRICS_PATH')
+    first, second = research.add("seed=1|2", "--tag", "paper")
+    research.aexp("queue", "run")
+    research.aexp("exec", "--derived-from", first, "--tag", "paper", "--", "true")
+    research.aexp("campaign", "create", "c1", "--question", "Which?")
+    research.aexp("campaign", "add", first, second, "--campaign", "c1")
+
+    found = agent.call("find", tags=["paper"], metrics=["acc>=0.2"])
+    assert [run["job_id"] for run in found["runs"]] == [second]
+    assert agent.call("find", campaigns=["c1"])["total"] == 2
+    assert "no run has" in str(agent.call("find", params=["lrr=1"])["notices"])
+    made = agent.call("table", experiment_ids=["E001"])
+    (row,) = made["rows"]
+    assert row["metrics"]["acc"]["n"] == 2
+    ranked = agent.call("best", metric="acc")
+    assert ranked["best"][0]["run"]["job_id"] == second
+    assert "seed" in str(agent.call("diff", job_id=first[:8], other_job_id=second)["differences"])
+    rows = agent.call("sql", query="SELECT kind, count(*) AS n FROM runs GROUP BY 1 ORDER BY 2")
+    assert [row["n"] for row in rows["rows"]] == [1, 2]
+    for wrong in ("DELETE FROM runs", "SELECT * FROM read_text('/etc/passwd')", "SELECT FROM"):
+        agent.fail("sql", query=wrong)
+    assert "more than 2 rows" in agent.fail("sql", query="SELECT unnest([1, 2, 3])", limit=2)
+    assert len(agent.call("lineage", job_id=first)["runs"]) == 2
+    assert agent.call("check", only_problems=False)["checked"] == 3
+    assert [one["id"] for one in agent.call("campaign_list")["campaigns"]] == ["c1"]
+    assert len(agent.call("campaign_show", campaign_id="c1")["runs"]) == 2
+    assert agent.call("campaign_review", campaign_id="c1")["review"]["runs"] == 2
+    agent.fail("campaign_show", campaign_id="nowhere")
