@@ -115,7 +115,8 @@ def scan_campaigns(repo: Repo) -> list[CampaignFiles]:
 
 def read_campaigns(repo: Repo) -> tuple[list[CampaignFiles], dict[str, str]]:
     """Return every campaign, and by path what is wrong with files that cannot be read."""
-    found, faults = [], {}
+    found: list[CampaignFiles] = []
+    faults: dict[str, str] = {}
     for campaign_id in campaign_ids(repo):
         name = campaign_file(campaign_id, CAMPAIGN)
         try:
