@@ -7,6 +7,8 @@ from typing import Any
 
 from aexp.errors import AexpError
 from aexp.kb.artifacts import KINDS
+from aexp.kb.declared_files import KINDS as DECLARED
+from aexp.kb.declared_files import read_declared_files
 from aexp.kb.experiments import Experiment, json_value
 from aexp.kb.parameters import parse_schema
 from aexp.preregistration.sidecar import of_note
@@ -204,6 +206,10 @@ def _conditions(experiment: Experiment) -> None:
             json_value(value, f"conditions.{name}.{key}")
 
 
+def _declared(kind: str) -> Callable[[Experiment], Any]:
+    return lambda experiment: read_declared_files({kind: experiment.meta.get(kind)})
+
+
 _SETTINGS: Mapping[str, Callable[[Experiment], Any]] = {
     "conditions": _conditions,
     "parameters": lambda experiment: parse_schema(experiment.meta.get("parameters"), "parameters"),
@@ -214,4 +220,5 @@ _SETTINGS: Mapping[str, Callable[[Experiment], Any]] = {
     "timeout": lambda experiment: experiment.timeout_s,
     "resources": lambda experiment: experiment.resources,
     "tracker": lambda experiment: experiment.tracker,
+    **{kind: _declared(kind) for kind in DECLARED},
 }
