@@ -56,7 +56,12 @@ def render(repo: Repo, patterns: Iterable[str], sp: Mapping[str, Any], job_id: s
         name = match[1]
         if name in own:
             return own[name]
-        return _escape(str(sp[name])) if name in sp else match[0]
+        if name not in sp:
+            return match[0]
+        try:
+            return _escape(str(sp[name]))
+        except ValueError as error:  # an int of thousands of digits
+            raise ParameterError(f"the value of {name!r} cannot be written: {error}") from None
 
     return [check_pattern("a pattern", _PLACEHOLDER.sub(value, item)) for item in patterns]
 

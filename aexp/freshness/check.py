@@ -86,7 +86,8 @@ def check(
     asked = []
     for job_id in sorted({*evidence.ended, *evidence.active}):
         entry = evidence.ended.get(job_id, {})
-        status = evidence.active.get(job_id) or str(entry.get("status"))
+        # Of a run that is queued again, its last record counts until there is another one.
+        status = str(entry.get("status")) if entry else evidence.active[job_id]
         if job_ids is not None and job_id not in job_ids:
             continue
         if experiments is not None and experiment_of(entry) not in experiments:
