@@ -14,11 +14,15 @@ _NOT_OURS = ("AEXP_", "SLURM_", "SNAKEMAKE_")
 
 
 def environment() -> dict[str, str]:
-    """Return the environment in which everything is measured: as an ordinary user has it."""
-    return {
+    """Return the environment in which everything is measured: as an ordinary user has it.
+
+    Only the list of projects is one of its own: what is measured is no project of a person's.
+    """
+    config = {"XDG_CONFIG_HOME": os.path.join(tempfile.gettempdir(), "aexp-benchmarks")}
+    return config | {
         name: value
         for name, value in os.environ.items()
-        if name not in ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
+        if name not in ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "XDG_CONFIG_HOME")
         and not name.startswith(_NOT_OURS)
     }
 
