@@ -63,7 +63,7 @@ class Compare(NamedTuple):
         return " ".join(words)
 
 
-class Test(NamedTuple):
+class Probe(NamedTuple):
     """``missing(x)``: there is no such value, or it is null. ``nan(x)``: it is not a number."""
 
     what: str
@@ -79,7 +79,7 @@ class Not(NamedTuple):
     operand: "Node"
 
     def __str__(self) -> str:
-        return f"not {_inside(self.operand, Not, Compare, Test, Name, Literal)}"
+        return f"not {_inside(self.operand, Not, Compare, Probe, Name, Literal)}"
 
 
 class Both(NamedTuple):
@@ -89,7 +89,7 @@ class Both(NamedTuple):
 
     def __str__(self) -> str:
         return " and ".join(
-            _inside(each, Not, Compare, Test, Name, Literal) for each in self.operands
+            _inside(each, Not, Compare, Probe, Name, Literal) for each in self.operands
         )
 
 
@@ -100,11 +100,11 @@ class Either(NamedTuple):
 
     def __str__(self) -> str:
         return " or ".join(
-            _inside(each, Both, Not, Compare, Test, Name, Literal) for each in self.operands
+            _inside(each, Both, Not, Compare, Probe, Name, Literal) for each in self.operands
         )
 
 
-Node = Name | Literal | Compare | Test | Not | Both | Either
+Node = Name | Literal | Compare | Probe | Not | Both | Either
 
 
 def _inside(node: Node, *plain: type) -> str:
@@ -115,7 +115,7 @@ def names_of(node: Node) -> Iterator[str]:
     """Return the metrics that a condition speaks of, in its order."""
     if isinstance(node, Name):
         yield node.name
-    elif isinstance(node, Test):
+    elif isinstance(node, Probe):
         yield node.name.name
     elif isinstance(node, Not):
         yield from names_of(node.operand)
@@ -135,7 +135,7 @@ def holds(node: Node, values: Mapping[str, Any]) -> bool | None:
         Flat names to values of any kind; what is no number, text, true or false counts as
         there, but compares with nothing.
     """
-    if isinstance(node, Test):
+    if isinstance(node, Probe):
         value = _value(node.name, values)
         if node.what == "missing":
             return value is None

@@ -26,7 +26,7 @@ from aexp.preregistration.condition import (
     Name,
     Node,
     Not,
-    Test,
+    Probe,
 )
 
 MAX_LENGTH = 10_000
@@ -215,7 +215,7 @@ class _Parser:
         if not isinstance(name, Name):
             raise ConditionError(f"{token.text}() takes the name of a metric", token.column)
         self._expect(")")
-        return Test(token.text, name)
+        return Probe(token.text, name)
 
     def _deeper(self) -> None:
         self._depth += 1

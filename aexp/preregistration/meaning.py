@@ -14,7 +14,7 @@ from aexp.preregistration.condition import (
     Name,
     Node,
     Not,
-    Test,
+    Probe,
     names_of,
 )
 from aexp.preregistration.grammar import ConditionError, parse_condition
@@ -275,7 +275,7 @@ def _alone(node: Node, metrics: Mapping[str, str]) -> Iterator[str]:
 def _kind(node: Node, metrics: Mapping[str, str]) -> str | None:
     if isinstance(node, Name):
         return metrics.get(node.name)
-    if isinstance(node, Test) or not isinstance(node, Literal):
+    if isinstance(node, Probe) or not isinstance(node, Literal):
         return None
     if isinstance(node.value, str):
         return "text"

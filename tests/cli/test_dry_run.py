@@ -11,6 +11,7 @@ from aexp.cli.commands import cli
 
 CASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("install",): ("--force", "--machine-label", "other"),
+    ("init",): ("--force", "--slug", "other"),
     ("install-slash-commands",): ("--target", "commands"),
     ("queue", "add"): ("--experiment", "E001", "--sweep", "seed=0..3", "--tag", "x"),
     ("queue", "run"): ("--continue-on-failure",),
@@ -76,8 +77,8 @@ def test_every_verb_with_a_dry_run_is_tried_here() -> None:
 
 WRITING = {
     "add", "run", "retry", "stop", "remove", "clear", "release", "materialize", "run-queued",
-    "new-run", "promote", "backfill", "reconcile", "install", "install-slash-commands", "sync",
-    "bundle", "unbundle", "new-thread", "new-hypothesis", "new-experiment", "new-finding",
+    "new-run", "promote", "backfill", "reconcile", "install", "init", "install-slash-commands",
+    "sync", "bundle", "unbundle", "new-thread", "new-hypothesis", "new-experiment", "new-finding",
     "set-status", "close-thread", "link", "exec",
 }  # fmt: skip
 
