@@ -9,7 +9,7 @@ from aexp import slurm
 from aexp.adhoc.script import Script
 from aexp.campaigns.write import joining, open_campaign
 from aexp.environment.scrub import scrub_arguments
-from aexp.errors import EXIT_FAILED, EXIT_OK, StatusError, UsageError
+from aexp.errors import EXIT_FAILED, EXIT_OK, AexpError, StatusError, UsageError
 from aexp.execution.attempt import Attempt
 from aexp.execution.plan import Plan
 from aexp.execution.signals import SignalBox
@@ -190,6 +190,7 @@ def execute_adhoc(wanted: AdhocRun) -> int:
     with SignalBox() as signals:
         _write(wanted)
         say(f"run {job_id}: {printable(wanted.plan.command)}")
+        before = _owner_or_none(repo, job_id)  # of a Slurm job that starts again
         got = claims.acquire(repo, job_id)
         if not isinstance(got, Claim):
             raise StatusError(
@@ -197,7 +198,7 @@ def execute_adhoc(wanted: AdhocRun) -> int:
                 f"wait for it, or: aexp queue stop {short(job_id)}",
             )
         try:
-            _bring_back(repo, job_id)
+            _bring_back(repo, job_id, before)
             attempt = Attempt(repo, got, signals, _teller(job_id), wanted.plan)
             run, outcome = attempt.execute()
             if outcome is None and run.status == CREATED:
@@ -220,11 +221,18 @@ def _write(wanted: AdhocRun) -> None:
         join.add(wanted.job_id)
 
 
-def _bring_back(repo: Repo, job_id: str) -> None:
+def _owner_or_none(repo: Repo, job_id: str) -> claims.Owner | None:
+    try:
+        return claims.read_owner(repo, job_id)
+    except AexpError:
+        return None
+
+
+def _bring_back(repo: Repo, job_id: str, before: claims.Owner | None) -> None:
     """Make the run of a Slurm job that starts again ready for its next attempt."""
     run = read_run(repo, job_id)
     if run.status == RUNNING:
-        run = settle_dead_attempt(repo, job_id, "Slurm has started its job again", None)
+        run = settle_dead_attempt(repo, job_id, "Slurm has started its job again", before)
     if run.is_terminal:
         requeue(repo, job_id)
 

@@ -1,0 +1,166 @@
+"""``aexp import bathos``: its Parquet fragments, of the schema that its 0.4.0 writes."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+COLUMNS = {
+    "id": "VARCHAR",
+    "project_slug": "VARCHAR",
+    "command": "VARCHAR",
+    "argv": "VARCHAR[]",
+    "git_hash": "VARCHAR",
+    "git_branch": "VARCHAR",
+    "git_dirty": "BOOLEAN",
+    "timestamp": "TIMESTAMPTZ",
+    "duration_s": "DOUBLE",
+    "exit_code": "INTEGER",
+    "status": "VARCHAR",
+    "output_paths": "VARCHAR[]",
+    "tags": "VARCHAR[]",
+    "schema_version": "VARCHAR",
+    "slurm_job_id": "VARCHAR",
+    "hostname": "VARCHAR",
+    "outcome": "VARCHAR",
+    "sidecar_sha256": "VARCHAR",
+    "sidecar_path": "VARCHAR",
+    "parent_run_id": "VARCHAR",
+    "agent_mode": "VARCHAR",
+    "sidecar_mode": "VARCHAR",
+    "outcome_is_residual": "BOOLEAN",
+    "skill_sha256": "VARCHAR",
+    "campaign_id": "VARCHAR",
+}
+FULL = {
+    "id": "6394c53c-08c4-4ef8-b768-5d5e7aaa770a",
+    "project_slug": "tip3p",
+    "command": "python train.py --api-key sk-abcdefghijklmnopqrstuvwx0123456789",
+    "argv": ["python", "train.py", "--api-key", "sk-abcdefghijklmnopqrstuvwx0123456789"],
+    "git_hash": "b36734f6b3fe6f4f8b0f7abc748fb70e713bbdd7",
+    "git_branch": "main",
+    "git_dirty": True,
+    "timestamp": "2026-05-01T10:00:00.250+00:00",
+    "duration_s": 90.5,
+    "exit_code": 0,
+    "status": "completed",
+    "output_paths": ["out/a.csv", "/elsewhere/b.csv"],
+    "tags": ["nvt", "it's \N{SNOWMAN} <b>"],
+    "schema_version": "3",
+    "slurm_job_id": "77",
+    "outcome": "pass",
+    "outcome_is_residual": True,
+    "sidecar_mode": "declared",
+    "sidecar_path": "scripts/experiments/train.bth.toml",
+    "agent_mode": "collaborative",
+    "campaign_id": "c-1",
+}
+
+
+class Theirs:
+    """A catalogue of theirs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def add(self, row: dict[str, Any], slug: str | None = None, more: str = "") -> Path:
+        """Write a fragment; `more` are further columns of a later version."""
+        place = self.folder / "runs" / (slug or "")
+        place.mkdir(parents=True, exist_ok=True)
+        path = place / f"run_{row['id']}.parquet"
+        columns = ", ".join(f'?::{kind} AS "{name}"' for name, kind in COLUMNS.items())
+        with duckdb.connect() as connection:
+            connection.execute(
+                f"COPY (SELECT {columns}{more}) TO '{path}' (FORMAT parquet)",
+                [row.get(name) for name in COLUMNS],
+            )
+        return path
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Theirs:
+    return Theirs(tmp_path / "catalog")
+
+
+def entries(research: Any) -> dict[str, dict[str, Any]]:
+    """Return the ledger's entries by their ids there."""
+    folder: Path = research.root / ".aexp" / "ledger"
+    found = [json.loads(path.read_text()) for path in folder.glob("*.json")]
+    return {entry["imported"]["id"]: entry for entry in found}
+
+
+def test_runs_become_entries_once(
+    research: Any, theirs: Theirs, tmp_path: Path, wait_until: Callable[..., Any]
+) -> None:
+    theirs.add(FULL, "tip3p", """, '{"acc": 0.9, "note": "x"}' AS metadata""")
+    child = {"id": "child", "project_slug": "tip3p", "status": "failed", "exit_code": 3}
+    theirs.add({**child, "parent_run_id": FULL["id"], "argv": [], "command": "make it"}, "tip3p")
+    theirs.add({"id": "killed", "status": "killed", "exit_code": 130, "project_slug": "tip3p",
+                "timestamp": "2026-05-01T10:00:00+00:00"})  # fmt: skip
+    unfinished = {"id": "now", "status": "running", "exit_code": -1, "project_slug": "tip3p"}
+    theirs.add(unfinished, "tip3p")
+    theirs.add({"id": "other", "status": "completed", "project_slug": "another"}, "another")
+    (theirs.folder / "runs" / "tip3p" / "run_x.tmp.parquet").write_bytes(b"PAR1 half")
+    damaged = theirs.folder / "runs" / "tip3p" / "run_damaged.parquet"
+    damaged.write_bytes(b"PAR1 not really")
+    path = str(theirs.folder)
+
+    refused = research.aexp("import", "bathos", path, rc=2)
+    assert "another (1), tip3p (4)" in refused.stderr
+    assert entries(research) == {}
+    (research.root / "aexp.toml").write_text('project_slug = "tip3p"\n')
+    done = research.aexp("import", "bathos", path)
+    assert "3 run(s): 3 new" in done.stdout
+    assert "run_damaged.parquet cannot be read" in done.stderr
+    assert "x.tmp" not in done.stderr
+    assert "left out: 1 (of another project)" in done.stderr
+    assert "left out: 1 (is running: it has no end)" in done.stderr
+
+    found = entries(research)
+    assert found.keys() == {FULL["id"], "child", "killed"}
+    full, made = found[FULL["id"]], found["child"]
+    assert full["statepoint"]["argv"] == ["python", "train.py", "--api-key", "***"]
+    assert full["statepoint"]["code_commit"] == full["code_commit"] == FULL["git_hash"]
+    assert (full["started_at"], full["ended_at"], full["wallclock_s"]) == (
+        "2026-05-01T10:00:00Z",
+        "2026-05-01T10:01:30Z",
+        90.5,
+    )
+    assert (full["status"], full["returncode"], full["tags"]) == ("complete", 0, FULL["tags"])
+    assert (full["outcome"], full["outcome_residual"]) == ("pass", True)
+    assert (full["project"], full["metrics"]) == ("tip3p", {"acc": 0.9})
+    assert full["imported"]["output_paths"] == ["out/a.csv"]
+    assert "abcdefghijklmnop" not in json.dumps(found)
+    # What is missing there is missing here.
+    assert not {"started_at", "ended_at", "wallclock_s", "code_commit", "tags"} & made.keys()
+    assert made["derived_from"] == [full["job_id"]]
+    assert made["imported"]["command"] == "make it"
+    assert (found["killed"]["status"], "returncode" in found["killed"]) == ("stopped", False)
+    assert "ended_at" not in found["killed"]
+
+    # Again: nothing. Of a run that has ended since: that one.
+    before = research.tree()
+    assert "3 unchanged" in research.aexp("import", "bathos", path).stdout
+    assert research.tree() == before
+    theirs.add({**unfinished, "status": "completed", "exit_code": 0}, "tip3p")
+    assert "1 new, 3 unchanged" in research.aexp("import", "bathos", path).stdout
+    (one,) = research.json("find", "--tag", "nvt")
+    assert one["job_id"] == full["job_id"]
+    assert research.aexp("ledger", "verify").stdout.endswith("OK\n")
+    assert "run." not in research.aexp("validate", "--runs-only", rc=None).stdout
+    sql = "SELECT project_slug, count(*) AS n FROM runs GROUP BY 1"
+    assert research.json("sql", sql) == [{"project_slug": "tip3p", "n": 4}]
+    assert research.json("import", "bathos", path, "--all-projects")["runs"][-1]["id"] == "other"
+    assert len(entries(research)) == 5
+
+
+def test_what_is_no_catalogue_is_refused(research: Any, tmp_path: Path) -> None:
+    assert "no Parquet file" in research.aexp("import", "bathos", "nowhere", rc=2).stderr
+    with duckdb.connect() as connection:
+        connection.execute(f"COPY (SELECT 1 AS x) TO '{tmp_path}/t.parquet' (FORMAT parquet)")
+    done = research.aexp("import", "bathos", str(tmp_path / "t.parquet"))
+    assert "no run" in done.stderr
+    assert done.stdout == "0 run(s)\n"
