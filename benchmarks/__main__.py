@@ -14,6 +14,7 @@ import aexp
 from benchmarks import (
     adding,
     backfill,
+    catalogue,
     engine,
     environment,
     large,
@@ -38,6 +39,7 @@ GROUPS = {
     "log": logging_rows.run,
     "validate": validate.run,
     "large": large.run,
+    "catalogue": catalogue.run,
     "slurm": slurm_cost.run,
 }
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 PEER = "agentic-experiments==0.6.1"
+CATALOGUE_PEER = "bathos==0.4.0"
 _PIP_OPTIONS = ("--quiet", "--retries", "2", "--timeout", "15")
 
 
@@ -28,16 +29,42 @@ def install_peer(build: Path) -> Path:
     PeerUnavailable
         If it cannot be installed; the message says why.
     """
-    home = build / "peer"
+    return install(build, "peer", PEER, "aexp")
+
+
+def install(
+    build: Path, name: str, requirement: str, script: str, *, python: str = sys.executable
+) -> Path:
+    """Return a console script of a published package, in an environment of its own.
+
+    Parameters
+    ----------
+    build : Path
+        Git-ignored folder that keeps the environment between calls.
+    name : str
+        The environment's folder in it.
+    requirement : str
+        What pip installs.
+    script : str
+        The console script.
+    python : str
+        The interpreter.
+
+    Raises
+    ------
+    PeerUnavailable
+        If it cannot be installed; the message says why.
+    """
+    home = build / name
     build.mkdir(parents=True, exist_ok=True)
-    with open(build / "peer.lock", "w") as lock:
+    with open(build / f"{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (home / PEER).exists():
-            print(f"installing {PEER} into {home} ...", file=sys.stderr)
-            _run(sys.executable, "-m", "venv", "--clear", str(home))
-            _run(str(home / "bin" / "python"), "-m", "pip", "install", *_PIP_OPTIONS, PEER)
-            (home / PEER).touch()
-    return home / "bin" / "aexp"
+        if not (home / requirement).exists():
+            print(f"installing {requirement} into {home} ...", file=sys.stderr)
+            _run(python, "-m", "venv", "--clear", str(home))
+            _run(str(home / "bin" / "python"), "-m", "pip", "install", *_PIP_OPTIONS, requirement)
+            (home / requirement).touch()
+    return home / "bin" / script
 
 
 def _run(*command: str) -> None:

@@ -29,7 +29,7 @@ class Place:
         self.scratch = scratch
         self.quick = quick
         self.python = sys.executable
-        self._with_peer = with_peer
+        self.with_peer = with_peer
         self._serial = 0
 
     @cached_property
@@ -65,7 +65,7 @@ class Place:
     @cached_property
     def peer(self) -> str | None:
         """The peer's console script in an environment of its own; None when it cannot be had."""
-        if not self._with_peer:
+        if not self.with_peer:
             return None
         try:
             return str(install_peer(self.build))

@@ -1,16 +1,13 @@
 """Ask the catalogue."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from aexp.catalogue.connection import lock
 from aexp.catalogue.open import Opened, open_refreshed
 from aexp.catalogue.untrusted import DamagedFile, Result, query
 from aexp.errors import UsageError
 from aexp.paths import Repo
-
-if TYPE_CHECKING:
-    import duckdb
 
 
 class Found(NamedTuple):

@@ -19,13 +19,13 @@ class Difference(NamedTuple):
         Its name.
     keys : list of str
         Runs, files or campaigns whose rows differ, at most twenty of them.
-    count : int
+    number : int
         How many there are.
     """
 
     table: str
     keys: list[str]
-    count: int
+    number: int
 
 
 def differences(repo: Repo) -> list[Difference]:

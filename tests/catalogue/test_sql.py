@@ -1,0 +1,241 @@
+"""`aexp sql`: what it finds comes out as it went in; it can change and reach nothing."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aexp.errors import AexpError, UsageError
+
+ODD = [
+    'it\'s "quoted"',
+    "a,b;c|d\te",
+    "<b>*bold*</b> `code` [x](y) ~~z~~",
+    "two\nlines\r\nand\x0bmore",
+    "серия 系列 🎉 e\u0301 \u202eright",
+    "\\N \\0 NULL null",
+    "'; DROP TABLE runs; --",
+    "{x} %s $1 ? :a",
+    " blanks ",
+    "\x1b[31mred\x7f",
+    "",
+]
+
+
+def test_texts_come_out_as_they_went_in(place: Any, tmp_path: Path) -> None:
+    wanted = {}
+    for number, odd in enumerate(ODD):
+        sp = {"text": odd, odd or "empty": odd, "nested": {odd or "empty": [odd, None]}}
+        job_id = place.entry(number, sp=sp, tag=odd, metrics={odd or "m": number, "plain": 1})
+        wanted[job_id] = odd
+    with place.open() as catalogue:
+        assert catalogue.warnings == []
+        for column, table in (("tag", "runs"), ("str", "params WHERE key = 'text'")):
+            assert dict(catalogue.rows(f"SELECT job_id, {column} FROM {table}").rows) == wanted
+        keys = catalogue.rows("SELECT key FROM metrics WHERE key NOT IN ('plain', 'm')").rows
+        assert {key for (key,) in keys} == set(ODD) - {""}
+        found = catalogue.rows("SELECT job_id, statepoint FROM runs").rows
+        assert {job_id: json.loads(text)["text"] for job_id, text in found} == wanted
+        values = catalogue.rows("SELECT job_id, value FROM params WHERE key LIKE 'nested.%'").rows
+        assert {job_id: json.loads(text)[0] for job_id, text in values} == wanted
+        for job_id, odd in wanted.items():  # and as a parameter
+            assert catalogue.rows("SELECT job_id FROM runs WHERE tag = ?", [odd]).rows == [
+                (job_id,)
+            ]
+    query = "SELECT job_id, tag FROM runs ORDER BY job_id"
+    told = json.loads(place.cli("sql", query, "--json"))
+    assert {row["job_id"]: row["tag"] for row in told} == wanted
+    rows = list(csv.reader(io.StringIO(place.cli("sql", query, "--csv"), newline="")))
+    assert rows[0] == ["job_id", "tag"]
+    assert {job_id: tag for job_id, tag in rows[1:]} == wanted
+    assert place.cli("sql", query, "--md").count("\n") == len(ODD) + 2
+    assert "\x1b" not in place.cli("sql", query)
+    place.cli("sql", query, "--parquet", str(tmp_path / "found.parquet"))
+    import duckdb
+
+    with duckdb.connect() as connection:
+        name = str(tmp_path / "found.parquet")
+        assert (
+            dict(connection.execute("SELECT * FROM read_parquet(?)", [name]).fetchall()) == wanted
+        )
+
+
+def test_numbers_and_types_are_those_of_the_files(place: Any) -> None:
+    point = {
+        "i": 3,
+        "f": 1e-5,
+        "b": True,
+        "n": None,
+        "l": [1, "x"],
+        "d": {},
+        "huge": 10**30,
+        "t": "1",
+    }
+    metrics = {"a": 0.1, "nan": "NaN", "inf": "-Infinity", "yes": True, "huge": 10**400}
+    place.entry(1, sp=point, metrics=metrics, wallclock_s="12", returncode=True, tags=["x", 5])
+    params = dict(
+        (key, (kind, num, text))
+        for key, kind, num, text in place.rows("SELECT key, type, num, str FROM params")
+    )
+    assert params.pop("seed") == ("int", 1.0, "1")
+    assert params == {
+        "i": ("int", 3.0, "3"),
+        "f": ("float", 1e-5, "1e-05"),
+        "b": ("bool", None, "true"),
+        "n": ("null", None, "null"),
+        "l": ("list", None, '[1, "x"]'),
+        "d": ("dict", None, "{}"),
+        "huge": ("int", 1e30, str(10**30)),
+        "t": ("str", None, "1"),
+    }
+    values = dict(place.rows("SELECT key, value FROM metrics"))
+    assert values["a"] == 0.1
+    assert values["yes"] == 1.0
+    assert values["inf"] == float("-inf")
+    assert values["huge"] == float("inf")
+    assert values["nan"] != values["nan"]
+    # What is of another type than it should be is nothing, not something like it.
+    assert place.rows("SELECT wallclock_s, returncode, tags FROM runs") == [(None, None, ["x"])]
+    types = place.cli("sql", "SELECT typeof(ended_at), typeof(statepoint), typeof(tags) FROM runs")
+    assert types.split()[-3:] == ["TIMESTAMP", "JSON", "VARCHAR[]"]
+
+
+REFUSED = [
+    "DELETE FROM runs",
+    "INSERT INTO runs SELECT * FROM runs",
+    "UPDATE runs SET status = 'complete'",
+    "DROP VIEW runs",
+    "DROP TABLE base.runs",
+    "CREATE TABLE x (a INT)",
+    "CREATE TEMP TABLE x AS SELECT 1",
+    "CREATE MACRO runs() AS TABLE SELECT 1",
+    "ALTER TABLE fresh.runs DROP COLUMN status",
+    "TRUNCATE fresh.runs",
+    "ATTACH '{file}' AS other",
+    "DETACH base",
+    "USE fresh",
+    "COPY runs TO '{new}'",
+    "COPY (SELECT 1) TO '{new}' (FORMAT parquet)",
+    "COPY fresh.runs FROM '{file}'",
+    "EXPORT DATABASE '{new}'",
+    "IMPORT DATABASE '{new}'",
+    "INSTALL httpfs",
+    "LOAD '{file}'",
+    "SET enable_external_access = true",
+    "SET lock_configuration = false",
+    "RESET enable_external_access",
+    "PRAGMA enable_profiling",
+    "PRAGMA database_list",
+    "CALL pragma_version()",
+    "VACUUM",
+    "CHECKPOINT",
+    "BEGIN",
+    "EXPLAIN ANALYZE DELETE FROM fresh.runs",
+    "PREPARE x AS SELECT 1",
+    "SELECT 1; DELETE FROM fresh.runs",
+    "SELECT 1; SELECT 2",
+    "",
+    ";",
+    "SELECT",
+    "SELECT nothing FROM runs",
+    "SELECT * FROM read_text('{file}')",
+    "SELECT * FROM read_blob('{file}')",
+    "SELECT * FROM read_csv('{file}')",
+    "SELECT * FROM read_json_auto('{file}')",
+    "SELECT * FROM read_parquet('{file}')",
+    "SELECT * FROM glob('/*')",
+    "SELECT * FROM '{file}'",
+    "SELECT * FROM '{folder}/*.json'",
+    'SELECT * FROM "https://example.org/x.csv"',
+    "SELECT (SELECT count(*) FROM read_text('{file}'))",
+    "WITH x AS (SELECT * FROM read_text('{file}')) SELECT * FROM x",
+    "SELECT * FROM runs, LATERAL (SELECT * FROM read_text('{file}'))",
+    "SELECT * FROM query('SELECT * FROM read_text(''{file}'')')",
+    "SELECT * FROM query_table('runs')",
+    "SELECT * FROM json_execute_serialized_sql('{{}}')",
+    "SELECT * FROM pandas_scan(1)",
+    "SELECT * FROM arrow_scan(1, 2, 3)",
+    "SELECT * FROM enable_logging(storage = 'file', storage_path = '{new}')",
+    "SELECT * FROM force_checkpoint()",
+    "SELECT * FROM duckdb_secrets()",
+    "SELECT * FROM sniff_csv('{file}')",
+    "SELECT * FROM place",
+    "SELECT getenv('HOME')",
+    "SELECT * FROM secret",
+]
+
+
+def test_it_can_change_and_reach_nothing(place: Any, tmp_path: Path) -> None:
+    place.entry(1)
+    file, new = tmp_path / "secret.csv", tmp_path / "new"
+    file.write_text("a\nthe secret\n")
+    secret = [{"a": "the secret"}]  # DuckDB would take a variable of Python for a table
+    before = sorted(path for path in tmp_path.rglob("*"))
+    with place.open() as catalogue:
+        for text in REFUSED:
+            query = text.format(file=file, new=new, folder=tmp_path)
+            with pytest.raises(UsageError) as refused:
+                catalogue.user_query(query)
+            assert "the secret" not in refused.value.message, text
+            assert refused.value.hint, text
+        assert catalogue.user_query("SELECT count(*) FROM runs").rows == [(1,)]
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+    assert secret
+
+
+ALLOWED = [
+    "FROM runs",
+    "TABLE runs",
+    "VALUES (1, 'a')",
+    "DESCRIBE runs",
+    "SHOW TABLES",
+    "SUMMARIZE SELECT num FROM params",
+    "SELECT * FROM v_runs LIMIT 1 -- a remark",
+    "SELECT unnest(tags) FROM runs",
+    "SELECT * FROM range(3)",
+    "SELECT key, value FROM runs, json_each(statepoint)",
+    "SELECT * FROM (SELECT key, num FROM params) PIVOT (max(num) FOR key IN ('seed'))",
+    "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < 3) SELECT * FROM t",
+    "SELECT * FROM runs WHERE ended_at > now() - INTERVAL 7 DAY",
+    "SELECT statepoint->>'seed', metrics->'loss' FROM runs;",
+]
+
+
+def test_every_way_to_select_is_allowed(place: Any) -> None:
+    place.entry(1, tags=["a", "b"])
+    with place.open() as catalogue:
+        for query in ALLOWED:
+            catalogue.user_query(query)
+        found = catalogue.user_query("SELECT 1 AS a, 2 AS a")
+        assert (found.columns, found.types, found.rows) == (["a", "a"], ["INTEGER"] * 2, [(1, 2)])
+
+
+def test_limits(place: Any) -> None:
+    with place.open() as catalogue:
+        with pytest.raises(UsageError, match=r"longer than 0\.3 s"):
+            catalogue.user_query(
+                "SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b",
+                timeout_s=0.3,
+            )
+        with pytest.raises(UsageError, match="more than 1,000 rows"):
+            catalogue.user_query("FROM range(1000000000000)", max_rows=1000)
+        with pytest.raises(UsageError, match="more memory"):
+            catalogue.user_query("SELECT len(list(range)) FROM range(100000000000)")
+        # The connection is of use afterwards.
+        assert catalogue.user_query("SELECT 1").rows == [(1,)]
+
+
+def test_the_verb_says_what_is_wrong(place: Any) -> None:
+    for arguments in (["SELECT * FORM runs"], ["DELETE FROM runs"], ["SELECT 1", "--csv", "--md"]):
+        try:
+            assert "Error" in place.cli("sql", *arguments, rc=2)
+        except AexpError as error:
+            assert error.exit_code == 2
+            assert error.hint
+    assert (
+        json.loads(place.cli("sql", "SELECT 1 AS one WHERE false", "--json")[: -len("no rows\n")])
+        == []
+    )
