@@ -44,7 +44,7 @@ def check(
     show_fresh: bool,
     as_json: bool,
 ) -> None:
-    """Judge runs: is what they depend on still what it was?
+    """Judge whether what runs depend on is still what it was.
 
     Compared by content: the code and inputs that they declare, command, parameters, sidecar,
     software, and the runs that they stand on. All runs of this project that have ended are

@@ -96,7 +96,7 @@ VERBS = {
     ),
     "check": (
         "aexp.cli.check:check",
-        "Judge runs: is what they depend on still what it was?",
+        "Judge whether what runs depend on is still what it was.",
     ),
     "lineage": (
         "aexp.cli.lineage:lineage",

@@ -35,6 +35,9 @@ def sprint_audit(hours: float, strict: bool, as_json: bool) -> None:
     """
     from aexp.review.sprint import NO_CAMPAIGN, audit
 
+    if hours != hours:
+        raise click.BadParameter("nan is no number of hours", param_hint="--hours")
+
     found = audit(hours)
     if as_json:
         print_json(found.to_dict())
@@ -53,7 +56,7 @@ def sprint_audit(hours: float, strict: bool, as_json: bool) -> None:
                 click.echo(f"  {project.counted_elsewhere} more belong to another clone of it here")
             for remark in project.remarks:
                 click.echo(f"  {remark.severity}: {printable(remark.message)}")
-            for group in project.groups if len(project.groups) > 1 or campaigns else ():
+            for group in project.groups:
                 click.echo(f"  {printable(group.name)}: {group.runs} runs")
                 for remark in group.remarks:
                     click.echo(f"    {remark.severity}: {printable(remark.message)}")

@@ -243,13 +243,18 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any], key: str) -> str
     ):
         for name in sorted({*then, *present}):
             if then.get(name) != present.get(name):
-                is_digest = str(then.get(name)).startswith("sha256:")
-                values = "" if is_digest else f" {then.get(name)} then, {present.get(name)} now"
-                changed.append(f"{group}{name}{values or ' has changed'}")
+                changed.append(group + name + _difference(then.get(name), present.get(name)))
     if not changed:
         return "system, or where packages came from, has changed"
     more = f", {len(changed) - 3} more" if len(changed) > 3 else ""
     return ", ".join(changed[:3]) + more
+
+
+def _difference(then: Any, now: Any) -> str:
+    if then is None or now is None:
+        return " is new" if then is None else " is gone"
+    is_digest = str(then).startswith("sha256:")
+    return " has changed" if is_digest else f" {then} then, {now} now"
 
 
 def _short(value: Any) -> str:

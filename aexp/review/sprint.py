@@ -68,7 +68,7 @@ class ProjectAudit(NamedTuple):
     remarks : list of Remark
         What a person should know.
     groups : list of Group
-        The same by campaign.
+        The same by campaign; empty when no run is in one.
     counted_elsewhere : int
         How many of them another clone on this machine has executed, which is charged.
     warnings : list of str
@@ -241,8 +241,9 @@ def _judge(recent: _Recent, charged: dict[Record, str]) -> ProjectAudit:
         name: [by_id[job_id] for job_id in members if job_id in by_id]
         for name, members in sorted(recent.campaigns.items())
     }
+    # Without a campaign the whole project is the one group.
     members = {job_id for ids in recent.campaigns.values() for job_id in ids}
-    grouped[NO_CAMPAIGN] = [row for row in own if row.job_id not in members]
+    grouped[NO_CAMPAIGN] = [] if not members else [row for row in own if row.job_id not in members]
     return ProjectAudit(
         repo.root,
         recent.slug,

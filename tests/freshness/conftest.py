@@ -125,6 +125,7 @@ class Bench:
             **fields,
         }
         path = self.root / ".aexp" / "ledger" / f"{job_id}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(pretty_json(entry))
         return job_id
 

@@ -221,7 +221,8 @@ def test_a_file_that_cannot_be_read_is_a_problem_of_the_record_only(bench: Bench
 def test_blocks_of_python_record_their_files_too(bench: Bench) -> None:
     bench.write(
         "hand.py",
-        "import aexp\nwith aexp.start('E001', seed=0):\n    open('out-0.txt', 'w').write('x')\n",
+        "import aexp\nwith aexp.start('E001', {'seed': 0}):\n"
+        "    open('out-0.txt', 'w').write('x')\n",
     )
     bench.commit()
     done = bench.research.start("python3", "hand.py")

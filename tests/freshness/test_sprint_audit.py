@@ -139,7 +139,7 @@ def test_the_registry_is_written_by_install_alone(bench: Bench) -> None:
     assert "registered" in bench.cli("install", "--yes")
     before = Path(registry_path()).read_bytes(), os.stat(registry_path()).st_mtime_ns
     run = bench.run("seed=0")
-    for verb in (("check",), ("lineage", run), ("sprint-audit",), ("ls",), ("validate",)):
+    for verb in (("check",), ("lineage", run), ("sprint-audit",), ("ls",), ("show", run)):
         bench.cli(*verb)
     assert "already installed" in bench.cli("install", "--yes")
     assert (Path(registry_path()).read_bytes(), os.stat(registry_path()).st_mtime_ns) == before
