@@ -149,11 +149,11 @@ def test_any_other_text_is_refused_with_a_place(text: str) -> None:
         ("a + b > 1", 3, "no arithmetic"),
         ("(a > 1", 7, "')' is missing"),
         ("(a > 1) > b", 9, "only names"),
-        ("(" * 100 + "a" + ")" * 100, 61, "nested"),
+        ("(" * 100 + "a" + ")" * 100, 62, "nested"),
         ("not " * 100 + "a", 241, "nested"),
         ("a > 1e999", 5, "too large"),
         ("a > " + "9" * 5000, 5, "400 characters"),
-        ("__import__('os').system('true')", 1, "no function"),
+        ("__import__('os').system('true')", 17, "means nothing"),
         ("a; drop table runs", 2, "means nothing"),
     ],
 )
