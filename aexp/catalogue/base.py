@@ -154,15 +154,15 @@ def write(
     project: str,
     scanned_ns: int,
     built_at: str,
-) -> str | None:
+) -> tuple[str, str]:
     """Write what the connection knows as the latest file; the right to do so must be held.
 
     `below` is what it calls the file that it has read from, if there is one.
 
     Returns
     -------
-    str or None
-        Why it could not be written.
+    str, str
+        Its name, or why it could not be written.
     """
     import duckdb
 
@@ -189,9 +189,9 @@ def write(
         write_atomic(os.path.join(top, POINTER), json.dumps(pointer, indent=2).encode() + b"\n")
     except (duckdb.Error, AexpError, OSError) as error:
         remove(path)
-        return str(error).splitlines()[0]
+        return "", str(error).splitlines()[0]
     _remove_others(top, name)
-    return None
+    return name, ""
 
 
 def _remove_others(top: str, keep: str) -> None:
@@ -201,11 +201,9 @@ def _remove_others(top: str, keep: str) -> None:
             remove(os.path.join(top, name))
 
 
-def size(repo: Repo, base: Base | None) -> int:
-    """Return the size of the file in bytes, 0 without one."""
-    if base is None:
-        return 0
+def size(repo: Repo, name: str) -> int:
+    """Return the size of a file of the catalogue in bytes, 0 when it is gone."""
     try:
-        return os.path.getsize(os.path.join(folder(repo), base.name))
+        return os.path.getsize(os.path.join(folder(repo), name))
     except OSError:
         return 0

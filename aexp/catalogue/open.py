@@ -36,13 +36,13 @@ class Opened(NamedTuple):
     base : Base or None
         The file under it.
     reason : str
-        Why there is none.
+        Why there is none, or why no new one was written.
     read : int
         How many files were read.
     sources : int
         How many files there are.
-    written : bool
-        Whether a new file was written.
+    written : str
+        Name of the file that was written just now; empty when none was.
     """
 
     connection: "duckdb.DuckDBPyConnection"
@@ -50,7 +50,7 @@ class Opened(NamedTuple):
     reason: str
     read: int
     sources: int
-    written: bool
+    written: str
 
 
 def open_refreshed(repo: Repo, *, in_memory: bool = False, rebuild: bool = False) -> Opened:
@@ -65,8 +65,11 @@ def open_refreshed(repo: Repo, *, in_memory: bool = False, rebuild: bool = False
     rebuild : bool, default False
         Read every file, and write a new one if that is possible at all.
     """
+    import duckdb
+
     project = _project(repo)
     connection = connect()
+    made: _Opening | None = None
     try:
         made = _Opening(repo, connection, project)
         if in_memory:
@@ -81,7 +84,12 @@ def open_refreshed(repo: Repo, *, in_memory: bool = False, rebuild: bool = False
                     made.load()
                     return made.opened()
         with files.writing(repo) as moment:
-            return made.opened(made.renew(moment, rebuild=rebuild), written=True)
+            return made.renew(moment, rebuild=rebuild)
+    except duckdb.Error:
+        connection.close()
+        if made is None or made.base is None:
+            raise
+        return open_refreshed(repo, rebuild=True)  # the file is damaged
     except BaseException:
         connection.close()
         raise
@@ -125,18 +133,18 @@ class _Opening:
         """Read what has changed, and make the views over it and the base."""
         _load(self._connection, self._repo, self.sources, self.changed, self.base, self._project)
 
-    def renew(self, moment: int | None, *, rebuild: bool) -> str:
-        """Load, and write a new file if the right to do so is held; return why not."""
+    def renew(self, moment: int | None, *, rebuild: bool) -> Opened:
+        """Load, and write a new file if the right to do so is held (`moment`)."""
         if moment is not None and not rebuild:
             self.attach()  # another process may just have written one
         if moment is not None or self.base is None:
             self.look()
         self.load()
         if moment is None:
-            return "another process writes it now, or its folder cannot be written"
+            return self.opened("another process writes it now, or its folder cannot be written")
         if not rebuild and not self.is_much:
-            return self._reason or "there is too little to keep"
-        fault = files.write(
+            return self.opened("there is too little to keep" if self.base is None else "")
+        name, fault = files.write(
             self._connection,
             self._repo,
             self.sources,
@@ -145,9 +153,9 @@ class _Opening:
             scanned_ns=moment,
             built_at=utc_now(),
         )
-        return fault or ""
+        return self.opened(fault, written=name)
 
-    def opened(self, reason: str | None = None, *, written: bool = False) -> Opened:
+    def opened(self, reason: str | None = None, *, written: str = "") -> Opened:
         """Return what has come of it."""
         return Opened(
             self._connection,
@@ -155,7 +163,7 @@ class _Opening:
             self._reason if reason is None else reason,
             len(self.changed),
             len(self.sources.files),
-            written and not reason,
+            written,
         )
 
 

@@ -57,12 +57,12 @@ def status(as_json: bool) -> None:
             for table in TABLES
         }
         faults = len(catalogue.warnings)
+        name = opened.written or (opened.base.name if opened.base else "")
         facts = {
-            "file": opened.base.name if opened.base else None,
-            "bytes": size(catalogue.repo, opened.base),
-            "built_at": opened.base.built_at if opened.base else None,
-            "in_memory_because": opened.reason or None if opened.base is None else None,
-            "written": opened.written,
+            "file": name or None,
+            "bytes": size(catalogue.repo, name) if name else 0,
+            "written": bool(opened.written),
+            "reason": opened.reason or None,
             "sources": opened.sources,
             "read_now": opened.read,
             "faults": faults,
@@ -71,10 +71,13 @@ def status(as_json: bool) -> None:
     if as_json:
         print_json(facts)
     else:
-        where = facts["file"] or f"in memory: {facts['in_memory_because'] or 'written just now'}"
-        click.echo(f"catalogue  {printable(where)}")
-        if opened.base:
-            click.echo(f"written    {facts['built_at']}, {facts['bytes']:,} bytes")
+        if name:
+            when = "just now" if opened.written or opened.base is None else opened.base.built_at
+            click.echo(f"file       {printable(name)}, {facts['bytes']:,} bytes, written {when}")
+        else:
+            click.echo("file       none: everything is in memory")
+        if opened.reason:
+            click.echo(f"because    {printable(opened.reason)}")
         click.echo(f"sources    {opened.sources:,} files, {opened.read:,} read just now")
         print_table(["table", "rows"], [(name, f"{n:,}") for name, n in counts.items()])
     sys.exit(1 if faults else 0)
@@ -104,7 +107,7 @@ def rebuild(verify: bool, dry_run: bool, as_json: bool) -> None:
     facts = {
         "sources": opened.sources,
         "faults": len(warnings),
-        "written": opened.written,
+        "written": bool(opened.written),
         "reason": opened.reason or None,
         "dry_run": dry_run,
     }
@@ -155,7 +158,7 @@ def verify(as_json: bool) -> None:
 def _print_differences(found: "list[Difference]") -> None:
     for item in found:
         shown = printable(item.keys[0])
-        click.echo(f"{item.table}: {item.count} differ, for instance {shown}")
+        click.echo(f"{item.table}: {item.number} differ, for instance {shown}")
     if found:
         note("hint: aexp catalog rebuild writes it anew; please report what you did before")
 
