@@ -212,6 +212,17 @@ def wait_until_fixture() -> Callable[..., Any]:
     return wait_until
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest, so that no worker is left alone with them at the end."""
+
+    def rank(item: pytest.Item) -> int:
+        marks = [item.get_closest_marker(name) is not None for name in ("slurm", "slow")]
+        return marks.index(True) if True in marks else len(marks)
+
+    items.sort(key=rank)
+
+
 @pytest.fixture(scope="session")
 def installed_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make one installed repository that every test copies."""

@@ -67,8 +67,8 @@ def test_what_slurm_says_about_its_jobs(
     assert aexp_slurm.end_cause("999999", 0) == (None, False)
 
     asked = []
-    ask = aexp_slurm._ask
-    monkeypatch.setattr(aexp_slurm, "_ask", lambda *words: asked.append(words) or ask(*words))
+    ask = aexp_slurm.ask
+    monkeypatch.setattr(aexp_slurm, "ask", lambda *words: asked.append(words) or ask(*words))
     slurm.kill_controller()
     try:
         states = aexp_slurm.JobStates()

@@ -89,10 +89,11 @@ def test_dry_run_and_json(filled: Any) -> None:
     "label", ["../../../pwned", "..", "a/b", "", "-x", "/tmp/x", "a\nb", "a" * 64, "a..b"]
 )
 def test_a_label_is_no_path(filled: Any, label: str) -> None:
-    before = sorted(filled.root.parent.rglob("*"))
+    before = sorted(filled.root.rglob("*"))
     filled.cli("runs-export-index", f"--as={label}", rc=2)
     filled.cli("runs-export-index", f"--machine-label={label}", rc=2)
-    assert sorted(filled.root.parent.rglob("*")) == before
+    assert sorted(filled.root.rglob("*")) == before
+    assert not [folder for folder in filled.root.parents if list(folder.glob("*pwned*"))]
 
 
 @pytest.mark.parametrize(

@@ -38,40 +38,67 @@ def check(research: Any, witness: Any, ids: list[str]) -> None:
             assert len(lost) == 3
 
 
+class Chaos:
+    """A session that is started again as often as it has ended, over ever new runs."""
+
+    def __init__(self, research: Any, processes: Any) -> None:
+        self.research, self.processes = research, processes
+        self.ids: list[str] = []
+        self.session: Any = None
+
+    def is_under_way(self) -> bool:
+        return self.session is not None and self.session.poll() is None
+
+    def start(self) -> None:
+        """Start a session unless one is under way, with new runs if all others have ended."""
+        if self.is_under_way():
+            return
+        ended = [self.research.status(job_id) in ("complete", "failed") for job_id in self.ids]
+        if all(ended):
+            first = len(self.ids)
+            self.ids += self.research.add(f"seed={first}..{first + BATCH - 1}")
+        self.session = self.research.start("/bin/sh", "-c", COMMAND)
+
+    def wait_for_wrappers(self) -> list[int]:
+        """Return the processes that execute a run, once there are some."""
+        end = time.monotonic() + 120
+        while not (found := self.processes.wrappers()):
+            assert time.monotonic() < end
+            self.start()
+            time.sleep(0.02)
+        return found
+
+
 @pytest.mark.slow
 def test_a_hundred_kills(research: Any, witness: Any, processes: Any) -> None:
     witness.experiment(seconds="0.2", code="0")
     chance = random.Random(SEED)
-    ids: list[str] = []
-    session: Any = None
-    seed = 0
-    longest, so_far = 3.0, 0
+    chaos = Chaos(research, processes)
     for _ in range(ROUNDS):
-        # A slow machine gets longer, so that it comes as far as a fast one.
-        now = len(witness.lines())
-        longest = 3.0 if now > so_far else min(20.0, longest * 1.3)
-        so_far = now
-        if session is None or session.poll() is not None:
-            if all(research.status(job_id) in ("complete", "failed") for job_id in ids[-BATCH:]):
-                ids += research.add(f"seed={seed}..{seed + BATCH - 1}")
-                seed += BATCH
-            session = research.start("/bin/sh", "-c", COMMAND)
-        time.sleep(chance.uniform(0.2, longest))  # the moment is the point of this test
-        how = chance.choice(("wrapper", "snakemake", "both"))
-        victims = [] if how == "wrapper" else [session.pid]
-        wrappers = [] if how == "snakemake" else processes.wrappers()
+        chaos.start()
+        # A wrapper's death costs little, so most rounds are one.
+        how = chance.choice(("wrapper", "wrapper", "wrapper", "snakemake", "both"))
+        if how == "snakemake":
+            time.sleep(chance.uniform(0.2, 3.0))  # the moment is the point of this test
+            wrappers = []
+        else:
+            chaos.wait_for_wrappers()
+            time.sleep(chance.uniform(0.0, 0.5))
+            wrappers = processes.wrappers()
         if how == "wrapper" and wrappers:
             wrappers = [chance.choice(wrappers)]
-        processes.kill([*victims, *wrappers])
-        if victims:
-            session.wait(60)
-    if session.poll() is None:
-        session.wait(120)
+        processes.kill(wrappers)
+        if how != "wrapper":
+            chaos.session.kill()
+            chaos.session.wait(60)
+    if chaos.is_under_way():
+        chaos.session.wait(120)
     processes.wait_for_none("run-queued")
     for _ in range(4):  # at most three lost attempts, then a result
         research.snakemake(rc=None)
-    check(research, witness, ids)
-    assert len(ids) >= 2 * BATCH
+    check(research, witness, chaos.ids)
+    attempts = [a for job_id in chaos.ids for a in research.doc(job_id)["aexp_run"]["attempts"]]
+    assert sum(attempt["cause"] == "lost" for attempt in attempts) > ROUNDS / 10
     assert research.snakemake().stderr.count("nothing to run") == 1
 
 

@@ -14,7 +14,8 @@ def test_forty_runs_by_snakemake_through_all_troubles(campaign: Any) -> None:
     research, slurm = campaign.research, campaign.slurm
     # The first has its node, which is to die, for itself.
     held = campaign.add("hold0", 1, "--resources", "threads=4")
-    held += [campaign.add(f"hold{i}")[0] for i in range(1, 5)]
+    old = ("--resources", "constraint=old")  # the others leave it one, whoever comes first
+    held += [campaign.add(f"hold{i}", 1, *old)[0] for i in range(1, 5)]
     node, limit, cancelled, stopped, requeued = held
     [memory] = campaign.add("memory", 1, "--resources", "mem_mb=450", "--max-faults", "2")
     [grows] = campaign.add("grow", 1, "--resources", "mem_mb=450*2")
