@@ -22,8 +22,8 @@ LAYERS = (
     {"install", "workflow"},
     {"queue"},
     {"execution", "handle"},
-    {"trackers"},
-    {"environment"},
+    {"checkpoints", "trackers"},
+    {"environment", "remotes"},
     {"runs"},
     {"ledger"},
     {"kb"},
@@ -49,6 +49,10 @@ THIRD_PARTY = {
     "wandb": {"trackers"},
     "mlflow": {"trackers"},
     "pynvml": {"environment"},
+    "obstore": {"remotes"},
+    "torch": {"checkpoints"},
+    "transformers": {"checkpoints"},
+    "lightning": {"checkpoints"},
 }
 # aexp.mcp itself is imported by the verb that starts the server, and by nothing else.
 AT_TOP_LEVEL = {"click", "mcp", "mcp_types", "anyio", "pydantic"}
