@@ -129,6 +129,18 @@ class TrackerInitError(AexpError):
     """A tracker's SDK is missing, or it cannot open a run."""
 
 
+class CheckpointError(AexpError):
+    """A checkpoint cannot be saved or restored; those saved before are as they were."""
+
+
+class CheckpointNotFound(CheckpointError):
+    """No checkpoint of that id, or more than one begins with that prefix."""
+
+
+class CheckpointDamaged(CheckpointError):
+    """A checkpoint is not what its manifest says."""
+
+
 class EngineFailed(AexpError):
     """Snakemake or Slurm could not be started or answered with an error."""
 
@@ -139,6 +151,10 @@ class DuplicatePendingJobWarning(UserWarning):
 
 class CorruptFileWarning(UserWarning):
     """One record could not be read and was left out; the command went on."""
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint is damaged or could not be saved; another one is used, or none."""
 
 
 class LedgerWarning(UserWarning):
