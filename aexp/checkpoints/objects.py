@@ -108,6 +108,11 @@ class Objects:
             except (FileExistsError, FileNotFoundError):
                 continue
             except OSError as error:
+                if error.errno == errno.EMLINK:
+                    # As many names as the file system gives a file: ours takes its place.
+                    with contextlib.suppress(OSError):
+                        _replace_by_link(file, target)
+                    return False
                 if error.errno in _NO_LINKS:
                     return False
                 raise
