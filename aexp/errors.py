@@ -141,6 +141,30 @@ class CheckpointDamaged(CheckpointError):
     """A checkpoint is not what its manifest says."""
 
 
+class RemoteNotFound(AexpError):
+    """No remote of that name, or more than one when none was named."""
+
+
+class RemoteError(AexpError):
+    """A remote refuses or cannot do what it was asked for."""
+
+
+class RemoteAway(RemoteError):
+    """A remote does not answer, or not now; the same command can be called again."""
+
+    exit_code = EXIT_TEMPFAIL
+
+
+class RemoteDenied(RemoteError):
+    """A remote lets nobody in with these credentials, or there are none."""
+
+
+class UploadsIncomplete(AexpError):
+    """What a run has saved is not all where it is required to be; nothing is lost here."""
+
+    exit_code = EXIT_TEMPFAIL
+
+
 class EngineFailed(AexpError):
     """Snakemake or Slurm could not be started or answered with an error."""
 
