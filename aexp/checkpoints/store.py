@@ -5,6 +5,7 @@ mark: a folder of such a name is complete, because it got its name when it was.
 """
 
 import contextlib
+import math
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aexp.checkpoints.manifest import MANIFEST, Manifest, parse_manifest
+from aexp.checkpoints.manifest import CHECKPOINT, MANIFEST, Manifest, parse_manifest
 from aexp.errors import CheckpointDamaged, CheckpointError, CheckpointNotFound
 from aexp.files import write_new
 from aexp.paths import CHECKPOINTS, STAGING, Repo
@@ -100,6 +101,16 @@ class Damage(NamedTuple):
 
     path: str
     reason: str
+
+    @property
+    def step(self) -> float:
+        """The step in the folder's name; infinity for a final snapshot."""
+        digits = os.path.basename(self.path).split("-")[1].split(".")[0]
+        return int(digits) if digits.isdecimal() else math.inf
+
+    def is_of(self, kind: str) -> bool:
+        """Return whether the folder's name is one of this kind."""
+        return os.path.basename(self.path).startswith("step-") == (kind == CHECKPOINT)
 
 
 def checkpoints_dir(repo: Repo, job_id: str) -> str:

@@ -11,10 +11,10 @@ from aexp.files import read_bytes, write_atomic
 from aexp.handle.place import Place
 from aexp.model import check_tag, utc_now
 from aexp.paths import ASSETS
+from aexp.runs.assets import INDEX
 from aexp.runs.document import run_lock
 from aexp.runs.series import plain
 
-INDEX = "index.jsonl"
 ARTIFACT = "artifact"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _CHUNK = 1 << 20

@@ -104,6 +104,19 @@ class Experiment(NamedTuple):
         except ParameterError as error:
             raise ArtifactReadError(f"{self.path}: {error.message}", error.hint) from None
 
+    @property
+    def variation_ignore(self) -> tuple[str, ...]:
+        """Further keys, beside seed and repeat, that do not make another variation."""
+        value = self.meta.get("variation_ignore")
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not all(isinstance(key, str) for key in value):
+            raise ArtifactReadError(
+                f"{self.path}: variation_ignore is no list of keys",
+                "write variation_ignore: [num_workers, log_every]",
+            )
+        return tuple(value)
+
     def _count(self, key: str, least: int) -> int | None:
         value = self.meta.get(key)
         if value is None:

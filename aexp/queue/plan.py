@@ -32,6 +32,7 @@ from aexp.runs.earlier import known_entry
 from aexp.runs.parents import parent_statuses
 from aexp.runs.status import next_sequence, requeue
 from aexp.runs.store import compute_job_id, read_run, resolve_id, scan_status
+from aexp.runs.variation import variation_key
 
 NEW = "new"
 DUPLICATE = "duplicate"
@@ -286,7 +287,11 @@ class Adder:
             "status": QUEUED,
             "created_at": now,
             "queue": queue,
-            "aexp_run": {"sequence": sequence, **self._settings},
+            "aexp_run": {
+                "sequence": sequence,
+                "variation": variation_key(planned.sp, self.experiment.variation_ignore),
+                **self._settings,
+            },
         }
         pulled = load_ledger_entry(self.repo, planned.job_id)
         if pulled is not None:  # it has run elsewhere: its entry stays until a new one is made

@@ -202,4 +202,5 @@ _SETTINGS: Mapping[str, Callable[[Experiment], Any]] = {
     "timeout": lambda experiment: experiment.timeout_s,
     "resources": lambda experiment: experiment.resources,
     "tracker": lambda experiment: experiment.tracker,
+    "variation_ignore": lambda experiment: experiment.variation_ignore,
 }
