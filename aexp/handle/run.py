@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from aexp.errors import AexpError, CorruptFile, MetricError
 from aexp.files import read_object
+from aexp.handle.checkpointing import Checkpointing
 from aexp.handle.place import Place
 from aexp.handle.progress import ProgressFile
 from aexp.model import COMPLETE, FAILED
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from aexp.handle.summary import Summary
 
 
-class ActiveRun:
+class ActiveRun(Checkpointing):
     """One run, from within the code that it executes.
 
     Get one from `aexp.current`, `aexp.start` or `aexp.run`. All methods may be called by
@@ -151,9 +152,11 @@ class ActiveRun:
     def succeed(self) -> None:
         """Declare the run complete, whatever the exit code will be.
 
-        What crashes later, an interpreter that ends or a plot, fails it no more. A declared
-        failure stays one.
+        Checkpoints that are being saved in the background are waited for. What crashes
+        later, an interpreter that ends or a plot, fails it no more. A declared failure stays
+        one.
         """
+        self._wait_for_saves()
         self._declare(COMPLETE)
 
     def fail(self, reason: str | None = None, message: str = "") -> None:
@@ -262,6 +265,7 @@ class ActiveRun:
         self._progress.flush()
         if self._depth:
             return  # of nested blocks the outermost counts
+        self._wait_for_saves()
         block, self._block = self._block, None
         if block is None:
             if isinstance(error, Exception):
