@@ -63,12 +63,17 @@ class Upload(NamedTuple):
     folder: str
     bytes: int
     state: str
-    tries: int
-    next_try: float
-    error: str
-    hint: str
-    sent: int
-    at: float
+    tries: int = 0
+    next_try: float = 0.0
+    error: str = ""
+    hint: str = ""
+    sent: int = 0
+    at: float = 0.0
+
+    @property
+    def is_pushed(self) -> bool:
+        """Whether it is at the remote, its manifest included."""
+        return self.state == PUSHED
 
 
 class Outbox:

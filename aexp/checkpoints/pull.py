@@ -201,6 +201,34 @@ def pull_to(store: RemoteStore, remote: Remote, manifest: Manifest, folder: str)
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def pull_newest_to(
+    store: RemoteStore,
+    remote: Remote,
+    job_id: str,
+    folder: str,
+    *,
+    step: int | None = None,
+    prefix: str | None = None,
+) -> Manifest:
+    """Write a run's newest checkpoint that is whole into a new folder; see `pull_run`."""
+    found = choose(remote_checkpoints(store, job_id), step=step, prefix=prefix)
+    if not found:
+        raise CheckpointNotFound(
+            f"remote {remote.name} has no such checkpoint of run {short(job_id)}",
+            f"see: aexp pull {short(job_id)} --dry-run",
+        )
+    for number, item in enumerate(found, 1):
+        try:
+            manifest = read_remote_manifest(store, remote, job_id, item)
+            pull_to(store, remote, manifest, folder)
+            return manifest
+        except CheckpointDamaged as error:
+            if number == len(found):
+                raise
+            warnings.warn(error.message, CorruptFileWarning, stacklevel=2)
+    raise AssertionError("unreachable")
+
+
 def read_remote_manifest(
     store: RemoteStore, remote: Remote, job_id: str, item: RemoteCheckpoint
 ) -> Manifest:
