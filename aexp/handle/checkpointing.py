@@ -32,6 +32,22 @@ class Checkpointing:
         if self._kept is not None:
             self._kept.wait()
 
+    def _wait_for_uploads(self, wait: "bool | float | None") -> None:
+        if wait is False:
+            return
+        from aexp.remotes.config import automatic_remotes, has_remotes
+
+        if not has_remotes(self._place.repo):
+            return
+        from aexp.checkpoints.uploads import required_remotes, wait_for_uploads
+
+        repo = self._place.repo
+        remotes = required_remotes(repo)
+        if wait is not None:
+            remotes += [item for item in automatic_remotes(repo) if item not in remotes]
+        bound = None if wait is None or wait is True else float(wait)
+        wait_for_uploads(repo, self._place.job_id, remotes=remotes, timeout_s=bound)
+
     def checkpoint(
         self,
         step: int | None = None,

@@ -26,6 +26,7 @@ from aexp.checkpoints.store import Checkpoint, find_checkpoint, list_checkpoints
 from aexp.checkpoints.verify import problems, way_for
 from aexp.errors import CheckpointDamaged, CheckpointWarning, UsageError
 from aexp.handle.place import Place
+from aexp.remotes.config import has_remotes
 from aexp.runs.store import read_run
 from aexp.runs.variation import variation_of
 
@@ -48,7 +49,7 @@ class Keeper:
         self._background = Background()
         self._parent: str | None = None
         self._is_ready = False
-        self.on_saved: list[Callable[[Checkpoint], None]] = []
+        self.on_saved: list[Callable[[Checkpoint], None]] = [self._upload]
 
     @contextmanager
     def checkpoint(self, **given: Any) -> Iterator[Path]:
@@ -109,6 +110,12 @@ class Keeper:
                 text = f"after step {saved.step} was saved: {type(error).__name__}: {error}"
                 warnings.warn(text, CheckpointWarning, stacklevel=4)
         return saved
+
+    def _upload(self, saved: Checkpoint) -> None:
+        if has_remotes(self._repo):
+            from aexp.checkpoints.uploader import upload_in_background
+
+            upload_in_background(self._repo, self.place.job_id)
 
     def _facts(self, **given: Any) -> Facts:
         place = self.place

@@ -149,15 +149,28 @@ class ActiveRun(Checkpointing):
             self._place.look()
         self._progress.say(progress, step, total, message)
 
-    def succeed(self) -> None:
+    def succeed(self, *, wait: "bool | float | None" = None) -> None:
         """Declare the run complete, whatever the exit code will be.
 
         Checkpoints that are being saved in the background are waited for. What crashes
         later, an interpreter that ends or a plot, fails it no more. A declared failure stays
         one.
+
+        Parameters
+        ----------
+        wait : bool or float, optional
+            Whether to wait for uploads, too, and for how many seconds while a remote does
+            not answer. Default: for those to remotes that are ``required``.
+
+        Raises
+        ------
+        UploadsIncomplete
+            If checkpoints that were waited for did not arrive. They are named, kept here
+            and queued for ``aexp push``; the run is complete all the same.
         """
         self._wait_for_saves()
         self._declare(COMPLETE)
+        self._wait_for_uploads(wait)
 
     def fail(self, reason: str | None = None, message: str = "") -> None:
         """Declare the run failed, even if the command exits with 0; the code goes on.
@@ -279,6 +292,8 @@ class ActiveRun(Checkpointing):
             self._series.close()
             forget(self)
             self._settle(Place(self.repo, self.id))
+        if error is None:
+            self._wait_for_uploads(None)
 
     def _look_if_executed(self) -> None:
         if self.attempt:

@@ -59,6 +59,11 @@ def remotes_dir(repo: Repo) -> str:
     return repo.at(".aexp", "remotes")
 
 
+def has_remotes(repo: Repo) -> bool:
+    """Return whether it is worth to look for remotes at all; it costs one look at a folder."""
+    return os.path.isdir(remotes_dir(repo))
+
+
 def list_remotes(repo: Repo) -> list[Remote]:
     """Return all remotes by name.
 
