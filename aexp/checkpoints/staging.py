@@ -74,7 +74,7 @@ def leftovers(repo: Repo, job_id: str) -> list[str]:
     parent = staging_dir(repo, job_id)
     try:
         names = sorted(os.listdir(parent))
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return []
     return [path for name in names if _is_left(path := os.path.join(parent, name))]
 

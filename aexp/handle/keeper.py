@@ -179,10 +179,16 @@ class Keeper:
             if wrong:
                 raise damage(chosen, wrong)
             found = chosen if to is None else copy_to(chosen, to)
-        if found is not None and self.place.attempt:
-            with self.place.edit() as run:
-                note_resumed(run, found)
+        if found is not None:
+            self._note(found)
         return found
+
+    def _note(self, found: Checkpoint) -> None:
+        place = self.place
+        is_own = (found.job, found.manifest.attempt) == (place.job_id, place.attempt)
+        if place.attempt and not is_own:  # else training has gone back, not come from elsewhere
+            with place.edit() as run:
+                note_resumed(run, found)
 
     def _newest(
         self, to: "str | os.PathLike[str] | None", scope: str, verify: str | None
