@@ -19,7 +19,9 @@ class SignalBox:
     ending : list of int
         Signals that ask the run to end, in the order of their coming.
     to_forward : list of int
-        Signals that only concern the command.
+        Signals that only concern the command, and have not been passed on yet.
+    has_warned : bool
+        Whether there has been one of those.
     wakeup : int
         File descriptor that becomes readable when a signal has come.
     """
@@ -27,6 +29,7 @@ class SignalBox:
     def __init__(self) -> None:
         self.ending: list[int] = []
         self.to_forward: list[int] = []
+        self.has_warned = False
         self.wakeup, self._write = os.pipe()
         os.set_blocking(self.wakeup, False)
         os.set_blocking(self._write, False)
@@ -57,6 +60,7 @@ class SignalBox:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         (self.to_forward if number in FORWARDED else self.ending).append(number)
+        self.has_warned = self.has_warned or number in FORWARDED
 
     def drain(self) -> None:
         """Empty the wake-up pipe."""

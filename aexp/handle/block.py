@@ -11,12 +11,13 @@ import warnings
 from aexp.errors import AexpError, CorruptFileWarning
 from aexp.files import remove
 from aexp.handle.place import Place
-from aexp.model import COMPLETE, FAILED, Run
-from aexp.paths import METRICS, OUTCOME, PROGRESS, STATEPOINT, Repo
+from aexp.model import COMPLETE, FAILED, QUEUED, Run
+from aexp.paths import METRICS, OUTCOME, PROGRESS, STATEPOINT, STOP, Repo
 from aexp.runs.claims import MARKER_VARIABLE
 from aexp.runs.declared import read_declared
 from aexp.runs.lifecycle import end_of_block, executing
 from aexp.runs.outcome import Outcome
+from aexp.runs.preemption import has_advanced
 from aexp.runs.results import AttemptNumbers
 from aexp.runs.status import requeue
 from aexp.runs.store import read_run
@@ -68,7 +69,7 @@ class Block:
         self._began = time.monotonic()
         last = run.attempts[-1]
         self._attempt, claim = last["attempt"], last["claim"]
-        for name in (METRICS, OUTCOME, PROGRESS):  # of an earlier attempt
+        for name in (METRICS, OUTCOME, PROGRESS, STOP):  # of an earlier attempt
             remove(self._repo.run_file(self._job_id, name))
         self._numbers = AttemptNumbers(self._repo, self._job_id, self._attempt)
         self._record_environment(run)
@@ -110,6 +111,9 @@ class Block:
                 message=said.message,
                 tail=said.traceback,
             )
+            if said.status == QUEUED:
+                advanced = has_advanced(self._repo, read_run(self._repo, self._job_id))
+                outcome = outcome._replace(cause="preempted", again=True, earned=advanced)
             if said.status == FAILED and not said.message:
                 outcome = outcome._replace(message="declared failed by the run")
         elif isinstance(error, Exception):

@@ -86,6 +86,7 @@ def begin_attempt(
     command: str | None = None,
     log: str | None = None,
     environment: dict[str, str] | None = None,
+    resumed_from: str | None = None,
 ) -> Run:
     """Record that a claimed run starts to execute, unless a person has asked to stop it.
 
@@ -132,6 +133,8 @@ def begin_attempt(
             attempt["log"] = log
         if environment is not None:
             attempt["environment"] = environment
+        if resumed_from is not None:
+            attempt["resumed_from"] = resumed_from
         record["attempts"] = [*run.attempts, attempt]
 
     return change_run(repo, claim.job_id, edit)
