@@ -1,7 +1,7 @@
 """Where a checkpoint is put together: on the same file system, under its writer's name.
 
-``checkpoints/.staging/<id>/owner.json`` says which process writes, ``…/files/`` is what will
-be renamed. What a dead process has left is removed by the next one that saves.
+``checkpoints/.staging/<id>/`` is what will be renamed, ``checkpoints/.staging/<id>.owner``
+says which process writes it. What a dead process has left is removed by the next one.
 """
 
 import json
@@ -10,15 +10,14 @@ import shutil
 import time
 
 from aexp import slurm
-from aexp.checkpoints.store import staging_dir
+from aexp.checkpoints.store import DROPPED, staging_dir
 from aexp.errors import AexpError, CheckpointError
-from aexp.files import read_object, remove
+from aexp.files import read_object, remove, write_new
 from aexp.paths import Repo
 from aexp.runs.claims import liveness, parse_owner, this_owner
 
-OWNER = "owner.json"
-FILES = "files"
-# A folder whose owner is not written yet, or was lost with a disk: left alone that long.
+_OWNER = ".owner"
+# What has no owner, as a lost disk leaves it, is left alone that long.
 _UNOWNED_S = 3600.0
 
 
@@ -31,17 +30,13 @@ class Staging:
         Where its files go.
     """
 
-    def __init__(self, base: str) -> None:
-        self._base = base
-        self.folder = os.path.join(base, FILES)
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
 
     def close(self) -> None:
         """Remove what is left: everything, unless the files have been published."""
-        remove(os.path.join(self._base, OWNER))
-        try:
-            os.rmdir(self._base)
-        except OSError:
-            remove_tree(self._base)
+        remove_tree(self.folder)
+        remove(self.folder + _OWNER)
 
 
 def open_staging(repo: Repo, job_id: str) -> Staging:
@@ -52,25 +47,26 @@ def open_staging(repo: Repo, job_id: str) -> Staging:
     CheckpointError
         If it cannot be made.
     """
-    base = os.path.join(staging_dir(repo, job_id), os.urandom(8).hex())
+    folder = os.path.join(staging_dir(repo, job_id), os.urandom(8).hex())
     if not os.path.isdir(repo.run_dir(job_id)):
         raise CheckpointError(f"run {job_id} has vanished", "see: aexp list-runs")
+    staging = Staging(folder)
     try:
-        os.makedirs(base)
-        with open(os.path.join(base, OWNER), "x") as file:
-            json.dump(this_owner()._asdict(), file)
-        os.mkdir(os.path.join(base, FILES))
+        os.makedirs(os.path.dirname(folder), exist_ok=True)
+        owner = json.dumps(this_owner()._asdict()).encode()
+        write_new(folder + _OWNER, owner)  # first: no folder is ever without one
+        os.mkdir(folder)
     except OSError as error:
-        remove_tree(base)
+        staging.close()
         raise CheckpointError(
-            f"cannot save a checkpoint in {os.path.dirname(base)}: {error.strerror or error}",
+            f"cannot save a checkpoint in {os.path.dirname(folder)}: {error.strerror or error}",
             "check the folder's permissions and the free space; earlier checkpoints are whole",
         ) from error
-    return Staging(base)
+    return staging
 
 
 def leftovers(repo: Repo, job_id: str) -> list[str]:
-    """Return the staging folders of a run that nobody alive writes to any more."""
+    """Return what is left in a run's staging folder that nobody alive writes to any more."""
     parent = staging_dir(repo, job_id)
     try:
         names = sorted(os.listdir(parent))
@@ -88,25 +84,19 @@ def remove_leftovers(repo: Repo, job_id: str) -> int:
 
 
 def _is_left(path: str) -> bool:
-    if os.path.basename(path).startswith("dropped-"):
+    if os.path.basename(path).startswith(DROPPED):
         return True
-    where = os.path.join(path, OWNER)
+    where = path if path.endswith(_OWNER) else path + _OWNER
     try:
         content = read_object(where)
-        if content is None:
-            return time.time() - os.lstat(path).st_mtime > _UNOWNED_S
-        return liveness(parse_owner(content, where)).state == slurm.DEAD
-    except FileNotFoundError:
-        return False  # published or removed meanwhile
-    except (AexpError, OSError):
-        return _is_old(path)
-
-
-def _is_old(path: str) -> bool:
+        if content is not None:
+            return liveness(parse_owner(content, where)).state == slurm.DEAD
+    except AexpError:
+        pass  # not written yet, or torn
     try:
         return time.time() - os.lstat(path).st_mtime > _UNOWNED_S
     except OSError:
-        return False
+        return False  # published or removed meanwhile
 
 
 def remove_tree(path: str) -> None:

@@ -21,6 +21,7 @@ from aexp.paths import CHECKPOINTS, STAGING, Repo
 from aexp.runs.store import run_ids
 
 FOLDER = re.compile(r"(?:step-\d{9,16}|snapshot-(?:final|\d{9,16}))(?:\.[0-9a-f]{6}(?:-\d+)?)?")
+DROPPED = "dropped-"  # begins the name that a removed checkpoint has for its last moments
 _MAX_MANIFEST = 64 << 20
 
 
@@ -294,7 +295,7 @@ def drop(repo: Repo, checkpoint: Checkpoint) -> None:
     folder = os.fspath(checkpoint)
     staging = os.path.join(os.path.dirname(folder), STAGING)
     os.makedirs(staging, exist_ok=True)
-    aside = os.path.join(staging, f"dropped-{os.urandom(8).hex()}")
+    aside = os.path.join(staging, DROPPED + os.urandom(8).hex())
     try:
         os.rename(folder, aside)
     except FileNotFoundError:
