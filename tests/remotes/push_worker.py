@@ -3,6 +3,7 @@
 The point is the NUMBERth call of a method, before or after it: ``put_file:before``.
 """
 
+import itertools
 import os
 import signal
 import sys
@@ -19,16 +20,15 @@ from aexp.remotes.objects import ObjectStore
 def main() -> None:
     root, job_id, point, number = sys.argv[1:]
     name, _, when = point.partition(":")
-    left = int(number)
+    calls = itertools.count(1)  # counts by itself what several threads call
 
     def killing(method: Any) -> Any:
         def wrapped(*arguments: Any, **options: Any) -> Any:
-            nonlocal left
-            left -= 1
-            if left == 0 and when == "before":
+            is_it = next(calls) == int(number)
+            if is_it and when == "before":
                 os.kill(os.getpid(), signal.SIGKILL)
             result = method(*arguments, **options)
-            if left == 0 and when == "after":
+            if is_it and when == "after":
                 os.kill(os.getpid(), signal.SIGKILL)
             return result
 
