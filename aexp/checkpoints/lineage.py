@@ -3,15 +3,13 @@
 import contextlib
 from typing import Any
 
-from aexp.checkpoints.manifest import CHECKPOINT_ID
 from aexp.checkpoints.store import Checkpoint, find_checkpoint
 from aexp.errors import CheckpointNotFound
-from aexp.model import Run
+from aexp.model import CHECKPOINT_ID, Run
+from aexp.model import INIT_FROM as INIT_FROM
 from aexp.paths import Repo
 
 INIT, RESUME = "init", "resume"
-# The state-point key that holds the id of the checkpoint a run was branched from.
-INIT_FROM = "init_from"
 
 
 def note_resumed(run: Run, checkpoint: Checkpoint) -> None:

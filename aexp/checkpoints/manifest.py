@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from aexp.errors import CheckpointDamaged, CheckpointError
-from aexp.model import JOB_ID
+from aexp.model import CHECKPOINT_ID, JOB_ID
 from aexp.runs.series import plain
 
 MANIFEST = "manifest.json"
@@ -16,7 +16,6 @@ SNAPSHOT = "snapshot"
 KINDS = (CHECKPOINT, SNAPSHOT)
 PERIODIC, FINAL, PREEMPT, MANUAL = "periodic", "final", "preempt", "manual"
 REASONS = (PERIODIC, FINAL, PREEMPT, MANUAL)
-CHECKPOINT_ID = re.compile(r"ck_[0-9a-f]{32}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MAX_STEP = 10**15
 _MAX_PATH = 1024

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from aexp.errors import ArtifactNotFound, ArtifactReadError, ParameterError
 from aexp.kb.artifacts import find_artifact
 from aexp.kb.frontmatter import read_frontmatter
+from aexp.kb.retention import Retention, read_retention
 from aexp.kb.tracker import read_tracker
 from aexp.model import check_experiment_id
 from aexp.paths import Repo
@@ -101,6 +102,14 @@ class Experiment(NamedTuple):
         """Where its runs are tracked, None when they are not."""
         try:
             return read_tracker(self.meta.get("tracker"))
+        except ParameterError as error:
+            raise ArtifactReadError(f"{self.path}: {error.message}", error.hint) from None
+
+    @property
+    def retention(self) -> Retention | None:
+        """Which checkpoints of its runs are kept, None when all are."""
+        try:
+            return read_retention(self.meta.get("checkpoints"))
         except ParameterError as error:
             raise ArtifactReadError(f"{self.path}: {error.message}", error.hint) from None
 
