@@ -23,7 +23,7 @@ from aexp.errors import (
     CheckpointDamaged,
     CheckpointError,
     CheckpointNotFound,
-    CorruptFileWarning,
+    CheckpointWarning,
     UsageError,
 )
 from aexp.files import remove, temporary_name
@@ -136,7 +136,7 @@ def pull_run(
             pulled = pull_checkpoint(repo, job_id, store, remote, item)
         except CheckpointDamaged as error:
             damage = error
-            warnings.warn(error.message, CorruptFileWarning, stacklevel=2)
+            warnings.warn(error.message, CheckpointWarning, stacklevel=2)
             continue
         results.append(pulled)
         on_result(pulled)
@@ -225,7 +225,7 @@ def pull_newest_to(
         except CheckpointDamaged as error:
             if number == len(found):
                 raise
-            warnings.warn(error.message, CorruptFileWarning, stacklevel=2)
+            warnings.warn(error.message, CheckpointWarning, stacklevel=2)
     raise AssertionError("unreachable")
 
 

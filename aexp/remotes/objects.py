@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 from aexp.errors import RemoteAway, RemoteDenied, RemoteError
-from aexp.files import remove
 from aexp.model import printable
 from aexp.remotes.config import Remote
 
@@ -16,9 +15,11 @@ from aexp.remotes.config import Remote
 _PART = 8 << 20
 _MAX_PARTS = 9_000
 _AT_ONCE = 8
-_RANGE = 64 << 20
 _CONNECT_S = 5
-_REQUEST_S = 300
+# No request may be silent for longer; how long one takes in all depends on its size.
+_SILENT_S = 300
+_REQUEST_S = 86_400
+_NO_BUCKET = "NoSuchBucket"
 _RETRIES = 3
 _RETRY_S = 60
 
@@ -85,32 +86,27 @@ class ObjectStore:
         with self._translated(key):
             try:
                 return bytes(self._store.get(key).bytes())
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                if _NO_BUCKET in str(error):
+                    raise
                 return None
 
     def get_file(self, key: str, path: str) -> bool:
         """Write an object to a file that does not exist yet; False when there is none."""
-        size = self.size(key)
-        if size is None:
-            return False
-        with open(path, "xb") as file:
+        with self._translated(key):
             try:
-                for data in self._pieces(key, size):
-                    file.write(memoryview(data))
-            except FileNotFoundError:
-                remove(path)
+                pieces = self._store.get(key).stream(min_chunk_size=_PART)
+            except FileNotFoundError as error:
+                if _NO_BUCKET in str(error):
+                    raise
                 return False
-        return True
-
-    def _pieces(self, key: str, size: int) -> Iterator[Any]:
-        """Yield an object's content by ranges: what suits one request does not suit 40 GB."""
-        for start in range(0, size, _RANGE):
-            length = min(_RANGE, size - start)
-            with self._translated(key):
-                if length == size:  # some servers answer a range of everything with everything
-                    yield self._store.get(key).bytes()
-                else:
-                    yield self._store.get_range(key, start=start, length=length)
+        with open(path, "xb") as file:
+            while True:
+                with self._translated(key):
+                    piece = next(pieces, None)
+                if piece is None:
+                    return True
+                file.write(memoryview(piece))
 
     def keys(self, prefix: str) -> list[str]:
         """Return the keys below a folder, sorted."""
@@ -132,7 +128,7 @@ class ObjectStore:
         try:
             yield
         except FileNotFoundError as error:
-            if "NoSuchBucket" in str(error):
+            if _NO_BUCKET in str(error):
                 raise self._error(error, key) from None
             raise
         except (self._base, OSError, ValueError) as error:
@@ -151,7 +147,7 @@ class ObjectStore:
             return RemoteDenied(
                 f"remote {name}: no credentials for {self._remote.url} were found", _TO_MEND + name
             )
-        if code == "NoSuchBucket":
+        if code == _NO_BUCKET:
             return RemoteError(what, f"make the bucket {self._remote.address.host} first")
         kinds = [kind.__name__ for kind in type(error).__mro__]
         denied = {"PermissionDeniedError", "UnauthenticatedError"}.intersection(kinds)
@@ -169,6 +165,7 @@ def _settings(remote: Remote) -> dict[str, Any]:
             settings[name] = bool(settings[name])
     client: dict[str, Any] = {
         "connect_timeout": timedelta(seconds=_CONNECT_S),
+        "read_timeout": timedelta(seconds=_SILENT_S),
         "timeout": timedelta(seconds=_REQUEST_S),
     }
     service = remote.address.service
