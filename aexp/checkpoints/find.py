@@ -82,7 +82,7 @@ def latest(
         if item.is_of(kind) and item.step < (math.inf if before_step is None else before_step):
             if chosen is None:
                 _warn(f"{item.reason}; no earlier checkpoint is whole")
-            elif item.step >= _step(chosen):
+            elif item.step > _step(chosen):
                 _warn(f"{item.reason}; {chosen.path.name} is used")
     return chosen
 

@@ -22,9 +22,9 @@ from aexp.checkpoints.outputs import outputs_of
 from aexp.checkpoints.restore import copy_to, damage
 from aexp.checkpoints.save import Facts, copy_folder, save_staged
 from aexp.checkpoints.staging import Staging, open_staging, remove_leftovers
-from aexp.checkpoints.store import Checkpoint, find_checkpoint, list_checkpoints
+from aexp.checkpoints.store import Checkpoint, find_checkpoint, list_checkpoints, read_checkpoint
 from aexp.checkpoints.verify import problems, way_for
-from aexp.errors import CheckpointDamaged, CheckpointWarning, UsageError
+from aexp.errors import CheckpointDamaged, CheckpointNotFound, CheckpointWarning, UsageError
 from aexp.handle.place import Place
 from aexp.remotes.config import has_remotes
 from aexp.runs.store import read_run
@@ -174,13 +174,26 @@ class Keeper:
         if wanted is None:
             found = self._newest(to, scope, verify)
         else:
-            chosen = find_checkpoint(self._repo, wanted) if isinstance(wanted, str) else wanted
+            chosen = self._certain(wanted)
             wrong = problems(chosen, verify or way_for(chosen))
             if wrong:
                 raise damage(chosen, wrong)
             found = chosen if to is None else copy_to(chosen, to)
         if found is not None:
             self._note(found)
+        return found
+
+    def _certain(self, wanted: Checkpoint | str) -> Checkpoint:
+        if isinstance(wanted, str):
+            return find_checkpoint(self._repo, wanted)
+        try:
+            found = read_checkpoint(wanted)  # as it is now
+        except FileNotFoundError:
+            raise CheckpointNotFound(
+                f"{wanted.path} is no more there", "see: aexp checkpoints ls"
+            ) from None
+        if found.id != wanted.id:
+            raise damage(wanted, ["another checkpoint has taken its place"])
         return found
 
     def _note(self, found: Checkpoint) -> None:
