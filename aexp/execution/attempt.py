@@ -18,6 +18,7 @@ from aexp.execution.plan import PRELUDE_VARIABLE, Plan, plan_command
 from aexp.execution.process import Command, Finished, Output
 from aexp.execution.resume import RESUME_VARIABLE, Resume
 from aexp.execution.signals import FORWARDED, SignalBox
+from aexp.execution.uploads import finish_uploads
 from aexp.files import remove, write_atomic
 from aexp.model import COMPLETE, FAILED, QUEUED, STOPPED, Run, utc_now
 from aexp.paths import METRICS, OUTCOME, PROGRESS, STATEPOINT, STOP, Repo, hostname
@@ -113,6 +114,7 @@ class Attempt:
             self.say("another process has taken this run over; nothing was recorded here")
             return run, None
         self._tell(run, outcome, log)
+        finish_uploads(self.repo, run, self.say, lambda: bool(self.signals.ending))
         if self._sidecar is not None:  # the end is recorded: the tracker can only cost time now
             self._sidecar.finish(run, outcome.returncode, lambda: bool(self.signals.ending))
         return run, outcome

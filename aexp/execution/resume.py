@@ -18,6 +18,7 @@ from aexp.errors import AexpError
 from aexp.execution import grace
 from aexp.model import Run
 from aexp.paths import CHECKPOINTS, INCOMING, Repo
+from aexp.remotes.config import has_remotes
 
 if TYPE_CHECKING:
     from aexp.checkpoints.store import Checkpoint
@@ -190,6 +191,10 @@ class Resume:
             self._counted.add(saved.path.name)  # how long copying took says nothing of the command
         finally:
             staging.close()
+        if has_remotes(self._repo):
+            from aexp.checkpoints.uploader import upload_in_background
+
+            upload_in_background(self._repo, job_id)
 
     def _measure(self) -> None:
         """Look how long the training code's own saves took."""
