@@ -114,9 +114,9 @@ class Attempt:
             self.say("another process has taken this run over; nothing was recorded here")
             return run, None
         self._tell(run, outcome, log)
-        finish_uploads(self.repo, run, self.say, lambda: bool(self.signals.ending))
         if self._sidecar is not None:  # the end is recorded: the tracker can only cost time now
             self._sidecar.finish(run, outcome.returncode, lambda: bool(self.signals.ending))
+        finish_uploads(self.repo, run, self.say, lambda: bool(self.signals.ending))
         return run, outcome
 
     def _is_unwanted(self) -> bool:

@@ -18,7 +18,7 @@ from aexp.errors import AexpError
 from aexp.execution import grace
 from aexp.model import Run
 from aexp.paths import CHECKPOINTS, INCOMING, Repo
-from aexp.remotes.config import has_remotes
+from aexp.remotes.place import has_remotes
 
 if TYPE_CHECKING:
     from aexp.checkpoints.store import Checkpoint

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from aexp.errors import AexpError
 from aexp.model import COMPLETE, Run
 from aexp.paths import Repo
-from aexp.remotes.config import has_remotes
+from aexp.remotes.place import has_remotes
 
 
 def finish_uploads(

@@ -35,11 +35,12 @@ class Checkpointing:
     def _wait_for_uploads(self, wait: "bool | float | None") -> None:
         if wait is False:
             return
-        from aexp.remotes.config import automatic_remotes, has_remotes
+        from aexp.remotes.place import has_remotes
 
         if not has_remotes(self._place.repo):
             return
         from aexp.checkpoints.uploads import required_remotes, wait_for_uploads
+        from aexp.remotes.config import automatic_remotes
 
         repo = self._place.repo
         remotes = required_remotes(repo)

@@ -26,7 +26,7 @@ from aexp.checkpoints.store import Checkpoint, find_checkpoint, list_checkpoints
 from aexp.checkpoints.verify import problems, way_for
 from aexp.errors import CheckpointDamaged, CheckpointNotFound, CheckpointWarning, UsageError
 from aexp.handle.place import Place
-from aexp.remotes.config import has_remotes
+from aexp.remotes.place import has_remotes
 from aexp.runs.store import read_run
 from aexp.runs.variation import variation_of
 

@@ -9,6 +9,7 @@ from aexp.errors import AexpError, CorruptFile, RemoteNotFound, StoreReadOnly, U
 from aexp.files import create_exclusive, pretty_json, read_object, write_atomic
 from aexp.paths import Repo
 from aexp.remotes.address import Address, check_options, check_url, parse_url
+from aexp.remotes.place import remotes_dir
 
 AUTO = "auto"
 MANUAL = "manual"
@@ -52,16 +53,6 @@ class Remote(NamedTuple):
         if self.options:
             body["options"] = dict(self.options)
         return body
-
-
-def remotes_dir(repo: Repo) -> str:
-    """Return the folder of the remotes' files."""
-    return repo.at(".aexp", "remotes")
-
-
-def has_remotes(repo: Repo) -> bool:
-    """Return whether it is worth to look for remotes at all; it costs one look at a folder."""
-    return os.path.isdir(remotes_dir(repo))
 
 
 def list_remotes(repo: Repo) -> list[Remote]:
