@@ -17,6 +17,7 @@ _HOMES = {
     "start": "aexp.handle.open",
     "run": "aexp.handle.open",
     "experiment": "aexp.handle.decorator",
+    "ignore_stop_signals": "aexp.handle.stop_watch",
     "Checkpoint": "aexp.checkpoints.store",
     "PendingSave": "aexp.checkpoints.background",
     "CheckpointError": "aexp.errors",

@@ -87,7 +87,6 @@ class Attempt:
         log = self.repo.log_path(self.job_id, number)
         gpus = _count(run.record.get("resources"))
         self._resume = Resume(self.repo, run, number, self.say)
-        origin = self._resume.origin
         with lease(gpus, cancelled=self._is_unwanted, say=self.say) as devices:
             if self.signals.ending:
                 return run, None
@@ -97,7 +96,7 @@ class Attempt:
                 command=plan.command,
                 log=os.path.relpath(log, self.repo.run_dir(self.job_id)),
                 environment=self._record_environment(run, plan, number, devices),
-                resumed_from=origin.id if origin is not None else None,
+                origin=self._resume.lineage(),
             )
             if run.is_terminal:  # a person has stopped it before it began
                 return run, None

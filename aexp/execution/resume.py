@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 DIR_VARIABLE = "AEXP_CHECKPOINT_DIR"
 RESUME_VARIABLE = "AEXP_RESUME_FROM"
+INIT_FROM = "init_from"  # aexp.checkpoints.lineage: most runs need nothing of that
 _UNFINISHED = (".tmp", ".temp", ".part", ".partial", "~")
 _STEP = re.compile(r"step[-_=]?(\d+)", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+")
@@ -69,6 +70,8 @@ class Resume:
             self._take_leftovers()
             self._measure()
             self.origin = self._find()
+        if self.origin is None and INIT_FROM in run.sp:
+            self.origin = self._initial()
 
     def prepare(self) -> None:
         """Make the folder for what the command leaves."""
@@ -80,6 +83,15 @@ class Resume:
         told = {DIR_VARIABLE: self._incoming}
         if self.origin is not None:
             told[RESUME_VARIABLE] = os.fspath(self.origin)
+        return told
+
+    def lineage(self) -> dict[str, str]:
+        """Return what the attempt's record says of its origin."""
+        if self.origin is None:
+            return {}
+        told = {"resumed_from": self.origin.id}
+        if self.origin.job != self._run.job_id:
+            told["resumed_run"] = self.origin.job
         return told
 
     def look(self) -> None:
@@ -118,6 +130,18 @@ class Resume:
                 found = None
         for warning in caught:
             self._say(str(warning.message))
+        return found
+
+    def _initial(self) -> "Checkpoint | None":
+        """Return what a branched run begins with; it cannot begin without it."""
+        from aexp.checkpoints.lineage import initial_checkpoint
+        from aexp.checkpoints.restore import damage
+        from aexp.checkpoints.verify import problems, way_for
+
+        found = initial_checkpoint(self._repo, self._run.sp)
+        wrong = problems(found, way_for(found)) if found is not None else []
+        if found is not None and wrong:
+            raise damage(found, wrong)
         return found
 
     def _take_leftovers(self) -> None:

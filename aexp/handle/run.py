@@ -11,6 +11,7 @@ from aexp.files import read_object
 from aexp.handle.checkpointing import Checkpointing
 from aexp.handle.place import Place
 from aexp.handle.progress import ProgressFile
+from aexp.handle.stopping import Stopping
 from aexp.model import COMPLETE, FAILED
 from aexp.paths import PROGRESS, SERIES, STATEPOINT, Repo
 from aexp.runs.series import SeriesWriter
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from aexp.handle.summary import Summary
 
 
-class ActiveRun(Checkpointing):
+class ActiveRun(Checkpointing, Stopping):
     """One run, from within the code that it executes.
 
     Get one from `aexp.current`, `aexp.start` or `aexp.run`. All methods may be called by
@@ -168,7 +169,7 @@ class ActiveRun(Checkpointing):
             If checkpoints that were waited for did not arrive. They are named, kept here
             and queued for ``aexp push``; the run is complete all the same.
         """
-        self._wait_for_saves()
+        self.wait_for_saves()
         self._declare(COMPLETE)
         self._wait_for_uploads(wait)
 
@@ -278,7 +279,7 @@ class ActiveRun(Checkpointing):
         self._progress.flush()
         if self._depth:
             return  # of nested blocks the outermost counts
-        self._wait_for_saves()
+        self.wait_for_saves()
         block, self._block = self._block, None
         if block is None:
             if isinstance(error, Exception):
@@ -291,6 +292,7 @@ class ActiveRun(Checkpointing):
         finally:
             self._series.close()
             forget(self)
+            self._let_signals_go()
             self._settle(Place(self.repo, self.id))
         if error is None:
             self._wait_for_uploads(None)

@@ -86,9 +86,12 @@ def begin_attempt(
     command: str | None = None,
     log: str | None = None,
     environment: dict[str, str] | None = None,
-    resumed_from: str | None = None,
+    origin: dict[str, str] | None = None,
 ) -> Run:
     """Record that a claimed run starts to execute, unless a person has asked to stop it.
+
+    `origin` names the checkpoint that it goes on from: ``resumed_from``, and ``resumed_run``
+    for one of another run.
 
     Returns
     -------
@@ -133,8 +136,7 @@ def begin_attempt(
             attempt["log"] = log
         if environment is not None:
             attempt["environment"] = environment
-        if resumed_from is not None:
-            attempt["resumed_from"] = resumed_from
+        attempt.update(origin or {})
         record["attempts"] = [*run.attempts, attempt]
 
     return change_run(repo, claim.job_id, edit)
