@@ -74,7 +74,8 @@ class Stopping:
         if watch is not None and watch.process == os.getpid():
             watch.close()
 
-    def _wait_for_saves(self) -> None:
+    def wait_for_saves(self) -> None:  # of aexp.handle.checkpointing
+        """Wait for what is being saved in the background."""
         raise NotImplementedError
 
     def _declare(self, status: str, reason: str | None = None, message: str = "") -> None:
