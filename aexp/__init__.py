@@ -24,6 +24,8 @@ _HOMES = {
     "CheckpointDamaged": "aexp.errors",
     "CheckpointNotFound": "aexp.errors",
     "CheckpointWarning": "aexp.errors",
+    "RemoteError": "aexp.errors",
+    "UploadsIncomplete": "aexp.errors",
     "MetricError": "aexp.errors",
     "DuplicatePendingJobWarning": "aexp.errors",
     "AexpError": "aexp.errors",
