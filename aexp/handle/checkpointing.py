@@ -28,7 +28,8 @@ class Checkpointing:
             self._kept = Keeper(self._place)
         return self._kept
 
-    def _wait_for_saves(self) -> None:
+    def wait_for_saves(self) -> None:
+        """Wait for what is being saved in the background; failures become warnings."""
         if self._kept is not None:
             self._kept.wait()
 
@@ -59,6 +60,7 @@ class Checkpointing:
         kind: str = "checkpoint",
         format: str = "any",
         metadata: Mapping[str, Any] | None = None,
+        background: bool = False,
     ) -> "AbstractContextManager[Path]":
         """Save a checkpoint: ``with run.checkpoint(step) as folder:`` write files there.
 
@@ -81,6 +83,9 @@ class Checkpointing:
             What writes the files: ``torch``, ``safetensors``, ``hf``, …
         metadata : mapping, optional
             What belongs to it.
+        background : bool, default False
+            End the block at once: the files are hashed, written to the disk and published
+            in a thread. A failure becomes a `CheckpointWarning`.
 
         Raises
         ------
@@ -90,6 +95,7 @@ class Checkpointing:
             If this process has outlived its attempt, or the run is not executed here.
         """
         return self._keeper.checkpoint(
+            background=background,
             step=step,
             metrics=metrics,
             epoch=epoch,

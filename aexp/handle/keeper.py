@@ -52,20 +52,21 @@ class Keeper:
         self.on_saved: list[Callable[[Checkpoint], None]] = [self._upload]
 
     @contextmanager
-    def checkpoint(self, **given: Any) -> Iterator[Path]:
-        """Yield a folder; what is in it at the end of the block is a checkpoint then."""
+    def checkpoint(self, *, background: bool, **given: Any) -> Iterator[Path]:
+        """Yield a folder; what is in it at the end of the block becomes a checkpoint."""
         facts = self._facts(**given)
+        self._background.make_room()
         began = time.monotonic()
         process = os.getpid()
         staging = open_staging(self._repo, self.place.job_id)
         try:
             yield Path(staging.folder)
-            if os.getpid() == process:
-                self._background.wait()  # the order of the calls is that of publication
-                self._publish(staging, facts, began)
-        finally:
+        except BaseException:
             if os.getpid() == process:  # not in a forked child that leaves the block
                 staging.close()
+            raise
+        if os.getpid() == process:
+            self._end(staging, facts, began, background)
 
     def save(
         self, folder: "str | os.PathLike[str]", *, background: bool, **given: Any
@@ -83,7 +84,11 @@ class Keeper:
         except BaseException:
             staging.close()
             raise
+        return self._end(staging, facts, began, background)
 
+    def _end(
+        self, staging: Staging, facts: Facts, began: float, background: bool
+    ) -> Checkpoint | PendingSave:
         def finish() -> Checkpoint:
             try:
                 return self._publish(staging, facts, began)
@@ -92,7 +97,7 @@ class Keeper:
 
         if background:
             return self._background.submit(finish, facts.step)
-        self._background.wait()
+        self._background.wait()  # checkpoints are published in the order of the calls
         return finish()
 
     def wait(self) -> None:

@@ -106,8 +106,9 @@ def emptied(folder: Path) -> None:
     folder.mkdir()
 
 
-BY_SIZE: tuple[Callable[[Path], None], ...] = (
+HARM: tuple[Callable[[Path], None], ...] = (
     truncate,
+    flip,
     lose,
     link,
     link_folder,
@@ -124,7 +125,7 @@ BY_SIZE: tuple[Callable[[Path], None], ...] = (
 )
 
 
-@pytest.mark.parametrize("harm", [*BY_SIZE, flip], ids=lambda harm: harm.__name__)
+@pytest.mark.parametrize("harm", HARM, ids=lambda harm: harm.__name__)
 def test_the_checkpoint_before_is_used(
     run: Any, save: Callable[..., Any], harm: Callable[[Path], None], tmp_path: Path
 ) -> None:

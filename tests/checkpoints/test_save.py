@@ -66,6 +66,18 @@ def test_the_trainer_may_rotate_its_folder_at_once(run: Any, tmp_path: Path) -> 
         assert (item / "deep/er/w.bin").read_bytes() == b"%d" % item.step * 100_000
 
 
+def test_a_block_that_ends_at_once(run: Any) -> None:
+    for step in range(4):
+        with run.checkpoint(step, background=True) as folder:
+            (folder / "w.bin").write_bytes(b"%d" % step * 1_000_000)
+    run.wait_for_saves()
+    assert [item.step for item in run.checkpoints()] == [3, 2, 1, 0]
+    with run.checkpoint(9, background=True):
+        pass
+    with pytest.warns(aexp.CheckpointWarning, match="step 9 was not saved: nothing was written"):
+        run.wait_for_saves()
+
+
 def test_one_file_is_saved_under_its_name(run: Any, tmp_path: Path) -> None:
     (tmp_path / "last.ckpt").write_bytes(b"lightning")
     saved = run.save_checkpoint(tmp_path / "last.ckpt", step=7, format="lightning")

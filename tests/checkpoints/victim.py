@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aexp
+from aexp.checkpoints.store import drop
 
 STEPS = 6
 FROZEN = b"frozen" * 20_000
@@ -60,13 +61,12 @@ def train(run: Any, progress: Callable[[int], None]) -> None:
             with tempfile.TemporaryDirectory() as name:
                 write(Path(name), step)
                 run.save_checkpoint(name, step, background=step % 4 == 0)
-    run._wait_for_saves()
-    if run.checkpoints()[1:2]:  # what retention does, and what a second save of a step meets
-        from aexp.checkpoints.store import drop
-
-        drop(run.repo, run.checkpoints()[-1])
-        with run.checkpoint(0) as folder:
-            write(folder, 0)
+    run.wait_for_saves()
+    first = run.checkpoints()[-1]
+    if first.step == 0:  # what retention does
+        drop(run.repo, first)
+    with run.checkpoint(0) as folder:
+        write(folder, 0)
 
 
 def write(folder: Path, step: int) -> None:
