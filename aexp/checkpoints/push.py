@@ -74,6 +74,11 @@ def manifest_key(manifest: Manifest) -> str:
     return f"manifests/{manifest.job}/{manifest.folder}.{manifest.id[3:15]}.json"
 
 
+def push_lock(repo: Repo, job_id: str, remote: Remote) -> str:
+    """Return the lock of whoever pushes one of a run's checkpoints to a remote."""
+    return os.path.join(checkpoints_dir(repo, job_id), f".push-{remote.name}.lock")
+
+
 def to_push(repo: Repo, job_id: str) -> list[Checkpoint]:
     """Return the checkpoints that a run has saved, the newest first."""
     # Others are copies, for a run that began with them.
@@ -152,8 +157,7 @@ def _push_locked(
     checkpoint: Checkpoint,
     again: bool,
 ) -> Pushed | None:
-    lock = os.path.join(checkpoints_dir(repo, checkpoint.job), f".push-{remote.name}.lock")
-    with locked(lock):
+    with locked(push_lock(repo, checkpoint.job, remote)):
         # Whoever held the lock may have pushed it.
         known = [upload for upload in outbox.uploads(remote.name) if upload.id == checkpoint.id]
         if not again and known and known[0].state == PUSHED:

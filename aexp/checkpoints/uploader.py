@@ -1,8 +1,9 @@
 """The process that uploads a run's checkpoints while it trains.
 
 A process of its own: it takes nothing from the training loop, survives its crash, and holds
-no thread that an interpreter would have to wait for. It ends when the process that started
-it has ended and nothing is left, or what is left has failed once more.
+no thread that an interpreter would have to wait for. When the attempt has ended, or the
+process that started this one, it sends what is left; it ends when there is nothing more, or
+that has failed once more.
 """
 
 import contextlib
@@ -18,11 +19,13 @@ from aexp.checkpoints.push import push_run
 from aexp.checkpoints.store import checkpoints_dir
 from aexp.checkpoints.uploads import default_wait
 from aexp.errors import AexpError, RemoteError
+from aexp.model import RUNNING
 from aexp.paths import Repo
 from aexp.processes import is_running, start_time
 from aexp.remotes.config import automatic_remotes
 from aexp.remotes.store import RemoteStore, open_store
 from aexp.runs.claims import MARKER_VARIABLE
+from aexp.runs.store import read_run
 
 LOG = "upload.log"
 _LOCK = ".uploader.lock"
@@ -85,7 +88,7 @@ def serve(repo: Repo, job_id: str, owner: int, owner_started: float) -> None:
         next_look = ends_at = 0.0
         while True:
             # Asked before looking: what it saved last is seen then.
-            alive = is_running(owner, owner_started or None)
+            alive = is_running(owner, owner_started or None) and _is_executed(repo, job_id)
             state = _state(repo, job_id)
             if state != seen or time.monotonic() >= next_look or not alive:
                 seen = state
@@ -124,6 +127,13 @@ def _push(
         if any(isinstance(result.error, RemoteError) for result in results):
             stores.pop(key)  # credentials may have been renewed
     return progress
+
+
+def _is_executed(repo: Repo, job_id: str) -> bool:
+    try:
+        return read_run(repo, job_id).status == RUNNING
+    except AexpError:
+        return False
 
 
 def _next_due(repo: Repo, job_id: str) -> float:

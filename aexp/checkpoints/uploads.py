@@ -1,11 +1,13 @@
 """What a run has still to upload, and waiting for it."""
 
+import fcntl
+import os
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from aexp.checkpoints.outbox import QUEUED, Outbox, Upload, delay_after, pushed_ids
-from aexp.checkpoints.push import push_run, to_push
+from aexp.checkpoints.outbox import PUSHING, QUEUED, Outbox, Upload, delay_after, pushed_ids
+from aexp.checkpoints.push import push_lock, push_run, to_push
 from aexp.checkpoints.store import Checkpoint
 from aexp.errors import AexpError, RemoteAway, UploadsIncomplete
 from aexp.model import short
@@ -79,8 +81,26 @@ def list_uploads(repo: Repo, job_id: str) -> list[Upload]:
         for item in reversed(checkpoints):
             size = item.manifest.total_bytes
             new = Upload(remote.name, item.id, item.path.name, size, QUEUED)
-            found.append(known.get((remote.name, item.id), new))
+            upload = known.get((remote.name, item.id), new)
+            if upload.state == PUSHING and not _is_at_work(repo, job_id, remote):
+                upload = upload._replace(state=QUEUED)  # whoever began with it was killed
+            found.append(upload)
     return found
+
+
+def _is_at_work(repo: Repo, job_id: str, remote: Remote) -> bool:
+    """Return whether somebody pushes a checkpoint of a run to a remote just now."""
+    try:
+        descriptor = os.open(push_lock(repo, job_id, remote), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def wait_for_uploads(
@@ -138,8 +158,6 @@ def wait_for_uploads(
 
 def default_wait() -> float:
     """Return for how long a remote that does not answer is tried before it is given up."""
-    import os
-
     try:
         return max(0.0, float(os.environ.get(WAIT_VARIABLE, DEFAULT_WAIT_S)))
     except ValueError:
