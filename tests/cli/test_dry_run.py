@@ -38,6 +38,10 @@ CASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("runs-export-index",): (),
     ("bind-tracker",): ("QUEUED", "--backend", "wandb", "--project", "p"),
     ("link",): ("ENDED", "--experiment", "E002"),
+    ("remote", "add"): ("other", "s3://bucket/prefix"),
+    ("remote", "remove"): ("archive",),
+    ("push",): (),
+    ("pull",): ("ENDED",),
     # `aexp run --dry-run` hands over to Snakemake, which keeps its own folder: tests/workflow.
     # `aexp finding check --write --dry-run` needs claims that hold: tests/claims.
 }
