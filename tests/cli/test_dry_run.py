@@ -97,6 +97,8 @@ def lively(research: Any, wait_until: Any) -> dict[str, str]:
     research.aexp("new-finding", "--title", "result", "--experiment", "E002")
     bundle = str(research.root.parent / "bundle.tar")
     research.aexp("ledger", "bundle", bundle)
+    (research.root.parent / "archive").mkdir()
+    research.aexp("remote", "add", "archive", str(research.root.parent / "archive"))
     research.git("config", "user.name", "t")
     research.git("config", "user.email", "t@example.org")
     (research.root / ".aexp" / "ledger" / f"{ended}.json").unlink()
