@@ -182,7 +182,7 @@ class Command:
                     interrupted_by = signals.ending[0]
                     signal_group(self.pid, interrupted_by)
                     kill_at = now + on_stop(signal.Signals(interrupted_by).name, interrupted_by)
-                if len(signals.ending) > 1 or (kill_at is not None and now >= kill_at):
+                if signals.is_impatient or (kill_at is not None and now >= kill_at):
                     signal_group(self.pid, signal.SIGKILL)
                     kill_at = now + 1.0
                 if next_beat is not None and now >= next_beat:
@@ -251,7 +251,7 @@ class Command:
         if not asked and not signal_group(self.pid, signal.SIGTERM):
             return
         end = time.monotonic() + _LEFTOVER_GRACE_S if kill_at is None else kill_at
-        while group_members(self.pid) and time.monotonic() < end and len(signals.ending) < 2:
+        while group_members(self.pid) and time.monotonic() < end and not signals.is_impatient:
             time.sleep(0.02)
             self._pass_on(output, watch)
             output.pump()

@@ -7,6 +7,8 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from aexp import slurm
+
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 FORWARDED = (signal.SIGUSR1, signal.SIGUSR2)
 
@@ -61,6 +63,15 @@ class SignalBox:
     def _note(self, number: int, frame: FrameType | None) -> None:
         (self.to_forward if number in FORWARDED else self.ending).append(number)
         self.has_warned = self.has_warned or number in FORWARDED
+
+    @property
+    def is_impatient(self) -> bool:
+        """Whether somebody has asked again and does not want to wait.
+
+        Slurm sends the same signal several times, over several ways, and kills by itself.
+        """
+        again = len(self.ending) > 1 and slurm.allocation() is None
+        return again or self.ending.count(signal.SIGINT) > 1
 
     def drain(self) -> None:
         """Empty the wake-up pipe."""
