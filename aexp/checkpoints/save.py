@@ -19,8 +19,8 @@ from aexp.checkpoints.manifest import (
     unsafe_path,
 )
 from aexp.checkpoints.objects import Objects, copy_file, hash_file
-from aexp.checkpoints.store import Checkpoint, publish
-from aexp.errors import CheckpointError
+from aexp.checkpoints.store import Checkpoint, publish, read_checkpoint
+from aexp.errors import CheckpointDamaged, CheckpointError
 from aexp.files import remove, temporary_name
 from aexp.paths import Repo
 from aexp.runs.series import plain
@@ -85,7 +85,8 @@ def copy_folder(source: str, folder: str) -> None:
         if stat.S_ISREG(os.stat(source).st_mode):
             _copy_unchanged(source, os.path.join(folder, os.path.basename(source)))
             return
-        for path in plain_files(source):
+        own = _has_manifest(source)
+        for path in plain_files(source, leave_out=MANIFEST if own else None):
             target = os.path.join(folder, path)
             os.makedirs(os.path.dirname(target), exist_ok=True)
             _copy_unchanged(os.path.join(source, path), target)
@@ -105,8 +106,17 @@ def _copy_unchanged(source: str, target: str) -> None:
         )
 
 
-def plain_files(folder: str) -> Iterator[str]:
-    """Return the relative paths of all files below a folder, sorted.
+def _has_manifest(folder: str) -> bool:
+    """Return whether a folder is a checkpoint, or a restored copy of one."""
+    try:
+        read_checkpoint(folder)
+    except (CheckpointDamaged, OSError):
+        return False
+    return True
+
+
+def plain_files(folder: str, leave_out: str | None = None) -> Iterator[str]:
+    """Return the relative paths of all files below a folder but one, sorted.
 
     Raises
     ------
@@ -119,6 +129,8 @@ def plain_files(folder: str) -> Iterator[str]:
         with os.scandir(os.path.join(folder, inner)) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 path = f"{inner}/{entry.name}" if inner else entry.name
+                if path == leave_out:
+                    continue
                 problem = unsafe_path(path)
                 if problem:
                     raise CheckpointError(problem, "rename it; nothing was saved")
@@ -143,7 +155,9 @@ def settle_files(repo: Repo, folder: str) -> list[Component]:
         If there are none, or something that is no plain file.
     """
     objects = Objects(repo)
-    paths = [path for path in plain_files(folder) if path != MANIFEST]
+    if _has_manifest(folder):  # of another checkpoint, copied with its files
+        remove(os.path.join(folder, MANIFEST))
+    paths = list(plain_files(folder))
     if not paths:
         raise CheckpointError(
             "nothing was written into the checkpoint's folder",

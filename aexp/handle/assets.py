@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from aexp.runs.series import plain
 ARTIFACT = "artifact"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _CHUNK = 1 << 20
+_OLD_S = 86400.0
 
 
 def upload_asset(
@@ -65,6 +67,7 @@ def keep_path(
         raise UsageError(f"{source} is not there", "log an asset once it is written")
     row = _row(place, asset_type, name or asset_type, config, metadata)
     folder = _folder(place)
+    _remove_old(folder)
     staging = temporary_name(os.path.join(folder, "asset"))
     os.makedirs(staging)
     try:
@@ -86,6 +89,15 @@ def keep_path(
     finally:
         remove_tree(staging)
     return _add(place, folder, row)
+
+
+def _remove_old(folder: str) -> None:
+    """Remove what processes that were killed have left half copied."""
+    from aexp.checkpoints.staging import remove_tree
+
+    for entry in os.scandir(folder):
+        if entry.name.startswith(".asset.") and entry.stat().st_mtime < time.time() - _OLD_S:
+            remove_tree(entry.path)
 
 
 def _stem(name: str, ending: str) -> str:

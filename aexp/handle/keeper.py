@@ -23,7 +23,7 @@ from aexp.checkpoints.restore import copy_to, damage
 from aexp.checkpoints.save import Facts, copy_folder, save_staged
 from aexp.checkpoints.staging import Staging, open_staging, remove_leftovers
 from aexp.checkpoints.store import Checkpoint, find_checkpoint, list_checkpoints, read_checkpoint
-from aexp.checkpoints.verify import problems, way_for
+from aexp.checkpoints.verify import SIZE, problems, way_for
 from aexp.errors import CheckpointDamaged, CheckpointNotFound, CheckpointWarning, UsageError
 from aexp.handle.place import Place
 from aexp.remotes.place import has_remotes
@@ -213,7 +213,8 @@ class Keeper:
     ) -> Checkpoint | None:
         before: int | None = None
         jobs = self._jobs(scope)
-        while (found := latest(self._repo, jobs, verify=verify, before_step=before)) is not None:
+        way = verify if to is None else SIZE  # the copy is read in any case
+        while (found := latest(self._repo, jobs, verify=way, before_step=before)) is not None:
             if to is None:
                 return found
             try:

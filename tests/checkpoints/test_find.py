@@ -104,7 +104,7 @@ def test_attempts_are_a_chain(
 def test_the_store_is_read_once_for_a_variation(
     research: Any, repo: Any, begin: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jobs = research.add("seed=1,2,3 lr=0.1,0.2")
+    jobs = research.add("seed=1..3,lr=0.1|0.2")
     for job_id in jobs[:3]:  # as an earlier version of aexp has left them
         path = Path(repo.run_file(job_id, "signac_job_document.json"))
         document = json.loads(path.read_text())

@@ -105,3 +105,12 @@ def test_no_kill_leaves_a_torn_checkpoint(run: Any, repo: Any) -> None:
     assert kills["named"] + kills["random"] >= ROUNDS * 0.6
     finish(repo)
     assert check(repo, run.id) == list(range(victim.STEPS))
+
+
+def test_processes_that_save_the_same_run(run: Any, repo: Any) -> None:
+    processes = [start(repo) for _ in range(3)]
+    outputs = [process.communicate(timeout=60)[0].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], outputs
+    assert sorted(set(check(repo, run.id))) == list(range(victim.STEPS))
+    staging = run.workspace / "checkpoints" / ".staging"
+    assert list(staging.iterdir()) == []

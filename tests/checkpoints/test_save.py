@@ -268,6 +268,40 @@ def test_threads_that_save_the_same_step(run: Any, repo: Any) -> None:
     assert {(item / "same").stat().st_ino for item in found}.__len__() == 1
 
 
+def test_the_best_becomes_the_final_snapshot(
+    run: Any, save: Callable[..., Any], tmp_path: Path
+) -> None:
+    for step in (1, 2):
+        save(run, step, metrics={"loss": step})
+    best = run.best_checkpoint("loss")
+    final = run.save_checkpoint(best, kind="snapshot", reason="final")
+    assert final.manifest.components == best.manifest.components
+    copy = run.restore(to=tmp_path / "out")
+    (copy / "model.bin").write_bytes(b"trained on")
+    assert (run.save_checkpoint(copy, 3) / "model.bin").read_bytes() == b"trained on"
+    with run.checkpoint(4) as folder:
+        shutil.copytree(best, folder, dirs_exist_ok=True)
+    assert run.restore().step == 4
+    (tmp_path / "out" / "manifest.json").unlink()
+    (tmp_path / "out" / "manifest.json").write_text("{}")
+    with pytest.raises(aexp.CheckpointError, match="aexp's own name"):
+        run.save_checkpoint(tmp_path / "out", 5)
+
+
+def test_outside_of_an_attempt_checkpoints_are_only_read(
+    run: Any, save: Callable[..., Any], end: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = save(run, 1)
+    end(run, "complete")
+    for name in ("AEXP_JOB_ID", "AEXP_ATTEMPT", "AEXP_CLAIM"):
+        monkeypatch.delenv(name)
+    ended = aexp.run(run.id, repo_root=run.repo.root)
+    assert ended.restore() == saved
+    assert ended.inputs() == []
+    with pytest.raises(aexp.StatusError, match="not being executed here"), ended.checkpoint(2):
+        raise AssertionError
+
+
 def test_a_forked_child_that_leaves_the_block_publishes_nothing(run: Any) -> None:
     with run.checkpoint(1) as folder:
         (folder / "half").write_bytes(b"half")

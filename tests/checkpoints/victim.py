@@ -2,7 +2,6 @@
 
 import os
 import random
-import shutil
 import signal
 import sys
 import tempfile
@@ -78,9 +77,7 @@ def write(folder: Path, step: int) -> None:
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         die(sys.argv[1], int(sys.argv[2]))
-    tempfile.tempdir = os.environ["AEXP_JOB_WORKSPACE"] + "/out"
-    shutil.rmtree(tempfile.tempdir, ignore_errors=True)
-    os.makedirs(tempfile.tempdir)
+    tempfile.tempdir = os.environ["AEXP_JOB_WORKSPACE"]
     print("ready", flush=True)
     train(aexp.current(), lambda step: None)
     print("done", flush=True)
