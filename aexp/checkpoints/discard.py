@@ -7,8 +7,10 @@ from aexp.checkpoints.objects import Objects
 from aexp.files import remove, temporary_name
 
 
-def discard(objects: Objects, sha256: str) -> int:
+def discard(objects: Objects, sha256: str) -> int | None:
     """Remove an object that has no name but its own; return the bytes that this frees.
+
+    None: it stays, or was not there.
 
     Whoever saves the same content at this moment loses nothing: he either has a second name
     by now, and the object is put back, or finds none and puts his own file there.
@@ -17,18 +19,18 @@ def discard(objects: Objects, sha256: str) -> int:
     aside = temporary_name(path)
     try:
         if os.lstat(path).st_nlink != 1:
-            return 0
+            return None
         os.rename(path, aside)
     except OSError:
-        return 0
+        return None
     try:
         found = os.lstat(aside)
         if found.st_nlink == 1:
             return found.st_size
         with contextlib.suppress(OSError):  # there is a new one already
             os.link(aside, path, follow_symlinks=False)
-        return 0
+        return None
     except OSError:
-        return 0
+        return None
     finally:
         remove(aside)

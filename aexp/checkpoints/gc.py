@@ -90,10 +90,10 @@ def collect(repo: Repo, *, delete: bool = False, min_age_s: float = MIN_AGE_S) -
         is_free = item.links == 1 and item.sha256 not in referenced
         if is_free and now - _last_used(item.path) >= min_age_s:
             freed = discard(objects, item.sha256) if delete else item.size
-            if freed or not os.path.lexists(item.path):
+            if freed is not None:
                 garbage.append(Garbage(OBJECT, item.path, freed))
                 continue
-            is_free = delete is False  # an empty file
+            is_free = False  # somebody has taken it meanwhile
         young += is_free
         kept, size = kept + 1, size + item.size
     garbage += _temporaries(objects.folder, now, min_age_s, delete)

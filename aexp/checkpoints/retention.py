@@ -194,7 +194,7 @@ def drop_checkpoint(repo: Repo, checkpoint: Checkpoint) -> int:
     drop(repo, checkpoint)
     objects = Objects(repo)
     digests = {component.sha256 for component in checkpoint.manifest.components}
-    return own + sum(discard(objects, digest) for digest in sorted(digests))
+    return own + sum(discard(objects, digest) or 0 for digest in sorted(digests))
 
 
 def policy_of(repo: Repo, job_id: str) -> Retention | None:

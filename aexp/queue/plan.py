@@ -10,10 +10,9 @@ from aexp.execution.render import render_runner_command
 from aexp.files import remove, write_atomic
 from aexp.git import code_state, diff_summary, working_tree_patch
 from aexp.kb.conditions import Resolver
-from aexp.kb.experiments import Experiment, load_experiment
+from aexp.kb.experiments import load_experiment
 from aexp.ledger.entries import load_ledger_entry
 from aexp.model import (
-    COMPLETE,
     CREATED,
     PROVENANCE_KEYS,
     QUEUED,
@@ -25,13 +24,12 @@ from aexp.model import (
     utc_now,
 )
 from aexp.paths import CODE_PATCH, Repo
-from aexp.queue.resources import check_resources
-from aexp.queue.tracking import tracker_settings
+from aexp.queue.origin import Origins
+from aexp.queue.settings import check_parents, settings_of
 from aexp.runs.create import base_state_point, check_state_point, publish_run, run_link
 from aexp.runs.earlier import known_entry
-from aexp.runs.parents import parent_statuses
 from aexp.runs.status import next_sequence, requeue
-from aexp.runs.store import compute_job_id, read_run, resolve_id, scan_status
+from aexp.runs.store import compute_job_id, read_run, scan_status
 from aexp.runs.variation import variation_key
 
 NEW = "new"
@@ -80,6 +78,8 @@ class QueueOptions(NamedTuple):
         The project there.
     offline : bool or None
         Whether the tracker uses no network.
+    wait_for_origin : bool
+        Whether a run with ``init_from`` waits until the run that saved it is complete.
     """
 
     tag: str | None = None
@@ -100,6 +100,7 @@ class QueueOptions(NamedTuple):
     tracker: str | Mapping[str, Any] | None = None
     tracker_project: str | None = None
     offline: bool | None = None
+    wait_for_origin: bool = True
 
 
 class Planned(NamedTuple):
@@ -162,8 +163,9 @@ class Adder:
             sub_hypothesis_id=options.sub_hypothesis_id,
             code=self._code,
         )
-        self._parents = _check_parents(repo, options.after)
-        self._settings = _settings(self.experiment, options, self._parents)
+        self._parents = check_parents(repo, options.after)
+        self._settings = settings_of(self.experiment, options, self._parents)
+        self._origins = Origins(repo, options.wait_for_origin)
 
     def plan(self, configurations: Iterable[Mapping[str, Any]]) -> AddPlan:
         """Decide what adding these configurations means; nothing is written.
@@ -179,6 +181,7 @@ class Adder:
         seen: dict[str, str] = {}
         for given in configurations:
             sp = {**self._base, **self._resolver.state_point(given)}
+            self._origins.settle(sp)
             check_state_point(sp)
             job_id = compute_job_id(sp)
             if job_id in seen:
@@ -269,6 +272,7 @@ class Adder:
         if planned.action not in (NEW, AGAIN):
             return planned
         now = utc_now()
+        settings = {**self._settings, **self._origins.parents(planned.sp, self._parents)}
         queue: dict[str, Any] = {"queued_at": now}
         for key, value in (
             ("tag", self.options.tag),
@@ -290,7 +294,7 @@ class Adder:
             "aexp_run": {
                 "sequence": sequence,
                 "variation": variation_key(planned.sp, self.experiment.variation_ignore),
-                **self._settings,
+                **settings,
             },
         }
         pulled = load_ledger_entry(self.repo, planned.job_id)
@@ -300,10 +304,15 @@ class Adder:
         files = {} if patch is None else {CODE_PATCH: self._shared_patch(patch)}
         if publish_run(self.repo, planned.job_id, planned.sp, doc, files):
             return planned
-        return self._queue_existing(planned, sequence, queue, patch)
+        return self._queue_existing(planned, sequence, queue, settings, patch)
 
     def _queue_existing(
-        self, planned: Planned, sequence: int, queue: dict[str, Any], patch: bytes | None
+        self,
+        planned: Planned,
+        sequence: int,
+        queue: dict[str, Any],
+        settings: dict[str, Any],
+        patch: bytes | None,
     ) -> Planned:
         """Queue a run that has ended, or was created and never queued, with new settings."""
         run = read_run(self.repo, planned.job_id)
@@ -315,7 +324,7 @@ class Adder:
             for key in _SETTINGS:
                 if key != "tracker" or self.options.tracker is not None or self.experiment.tracker:
                     record.pop(key, None)  # a run that was bound by itself stays so
-            run.doc["aexp_run"] = {**record, **self._settings}
+            run.doc["aexp_run"] = {**record, **settings}
             run.doc["queue"] = {**run.queue, **queue}
             if self.options.command is None:
                 run.doc["queue"].pop("runner_command_override", None)
@@ -355,44 +364,3 @@ def _configuration_key(sp: Mapping[str, Any]) -> str:
     return json.dumps(
         {key: value for key, value in sp.items() if key not in PROVENANCE_KEYS}, sort_keys=True
     )
-
-
-def _check_parents(repo: Repo, after: Sequence[str]) -> list[str]:
-    parents = list(dict.fromkeys(resolve_id(repo, parent) for parent in after))
-    probe = Run("", {}, {"aexp_run": {"after": parents}})
-    for parent, status in parent_statuses(repo, probe).items():
-        if status in TERMINAL_STATUSES and status != COMPLETE:
-            raise UsageError(
-                f"run {short(parent)} is {status}; a run cannot wait for it",
-                f"run it again first: aexp queue retry {short(parent)}",
-            )
-    return parents
-
-
-def _settings(experiment: Experiment, options: QueueOptions, parents: list[str]) -> dict[str, Any]:
-    settings: dict[str, Any] = {}
-    retries = experiment.retries if options.retries is None else options.retries
-    if retries:
-        settings["retries"] = retries
-    faults = experiment.max_faults if options.max_faults is None else options.max_faults
-    if faults is not None:
-        settings["max_faults"] = faults
-    timeout = options.timeout_s if options.timeout_s is not None else experiment.timeout_s
-    if timeout:
-        settings["timeout_s"] = timeout
-    resources = {
-        **check_resources(experiment.resources, f"{experiment.path}: resources"),
-        **check_resources(options.resources),
-    }
-    if resources:
-        settings["resources"] = resources
-    if options.priority:
-        settings["priority"] = options.priority
-    if parents:
-        settings["after"] = parents
-    tracker = tracker_settings(
-        experiment, options.tracker, options.tracker_project, options.offline
-    )
-    if tracker is not None:
-        settings["tracker"] = tracker
-    return settings
