@@ -64,6 +64,7 @@ class Resume:
         self._told: dict[str, _State] = {}
         self._counted: set[str] = set()
         self._advised = False
+        self._complained = False
         self.longest_save_s = 0.0
         self.origin: Checkpoint | None = None
         if os.path.isdir(self._folder):
@@ -219,6 +220,18 @@ class Resume:
             from aexp.checkpoints.uploader import upload_in_background
 
             upload_in_background(self._repo, job_id)
+        self._prune()
+
+    def _prune(self) -> None:
+        """Drop what the experiment does not want to keep."""
+        from aexp.checkpoints.retention import prune_after_save
+
+        try:
+            prune_after_save(self._repo, self._run.job_id)
+        except AexpError as error:
+            if not self._complained:
+                self._say(f"old checkpoints are not dropped: {error}")
+            self._complained = True
 
     def _measure(self) -> None:
         """Look how long the training code's own saves took."""

@@ -1,7 +1,7 @@
 """The part of a run's handle that saves, finds and restores checkpoints."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -218,6 +218,41 @@ class Checkpointing:
             If there are checkpoints and none was saved with this metric.
         """
         return self._keeper.best(metric, mode, scope, kind=kind, verify=verify)
+
+    def keep_checkpoints(
+        self,
+        last: int = 1,
+        *,
+        every: int | None = None,
+        best: "str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]] | None" = None,
+        final: bool = True,
+    ) -> None:
+        """From now on drop, after each save, the checkpoints that are not to be kept.
+
+        Whatever is said, there stay: the newest that is whole, pinned ones, those that a run
+        needs or a required remote lacks, snapshots, and damaged ones.
+
+        Parameters
+        ----------
+        last : int, default 1
+            Keep so many of the newest.
+        every : int, optional
+            Keep the first of each so many steps.
+        best : str, mapping or several, optional
+            Keep the best by a metric: ``"loss"``, ``"accuracy:max:3"``, or
+            ``{"metric": "accuracy", "mode": "max", "count": 3}``.
+        final : bool, default True
+            Keep those that were saved with the reason ``final``.
+
+        Raises
+        ------
+        ParameterError
+            If one of them cannot be understood.
+        """
+        from aexp.kb.retention import read_retention
+
+        given = {"keep_last": last, "keep_every": every, "keep_best": best, "keep_final": final}
+        self._keeper.retention = read_retention(given, "keep_checkpoints")
 
     def checkpoints(self, scope: str = "job", *, kind: str | None = None) -> "list[Checkpoint]":
         """Return the checkpoints and snapshots, the newest first; files are not looked at."""

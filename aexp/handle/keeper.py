@@ -26,6 +26,7 @@ from aexp.checkpoints.store import Checkpoint, find_checkpoint, list_checkpoints
 from aexp.checkpoints.verify import SIZE, problems, way_for
 from aexp.errors import CheckpointDamaged, CheckpointNotFound, CheckpointWarning, UsageError
 from aexp.handle.place import Place
+from aexp.kb.retention import Retention
 from aexp.remotes.place import has_remotes
 from aexp.runs.store import read_run
 from aexp.runs.variation import variation_of
@@ -49,7 +50,8 @@ class Keeper:
         self._background = Background()
         self._parent: str | None = None
         self._is_ready = False
-        self.on_saved: list[Callable[[Checkpoint], None]] = [self._upload]
+        self.retention: Retention | None = None  # over the experiment's
+        self.on_saved: list[Callable[[Checkpoint], None]] = [self._upload, self._prune]
 
     @contextmanager
     def checkpoint(self, *, background: bool, **given: Any) -> Iterator[Path]:
@@ -121,6 +123,11 @@ class Keeper:
             from aexp.checkpoints.uploader import upload_in_background
 
             upload_in_background(self._repo, self.place.job_id)
+
+    def _prune(self, saved: Checkpoint) -> None:
+        from aexp.checkpoints.retention import prune_after_save
+
+        prune_after_save(self._repo, self.place.job_id, self.retention)
 
     def _facts(self, **given: Any) -> Facts:
         place = self.place
