@@ -87,7 +87,12 @@ class Background:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(1, "aexp-checkpoint")
                 atexit.register(self._say_at_exit)
-            pending = PendingSave(self._pool.submit(save), step)
+            try:
+                future = self._pool.submit(save)
+            except RuntimeError:  # the interpreter is ending, and begins no threads any more
+                future = Future()
+                future.set_result(save())
+            pending = PendingSave(future, step)
             self._pending.append(pending)
         return pending
 

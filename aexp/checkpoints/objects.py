@@ -151,6 +151,7 @@ class Objects:
         _whole[found.st_dev, found.st_ino] = (found.st_size, found.st_mtime_ns)
 
 
+# Where there is no object, a checkpoint has a copy of its own: no reason not to save it.
 _NO_LINKS = frozenset(
     {
         errno.EXDEV,
@@ -161,6 +162,7 @@ _NO_LINKS = frozenset(
         errno.ENOSYS,
         errno.EACCES,
         errno.EROFS,
+        errno.ENOTDIR,
         errno.EDQUOT,
         errno.ENOSPC,
     }
@@ -232,17 +234,17 @@ def _copy_bytes(reading: int, writing: int) -> None:
 
 def _link_new(file: str, target: str) -> None:
     try:
-        os.link(file, target, follow_symlinks=False)
+        os.link(file, target)
     except FileNotFoundError:
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        os.link(file, target, follow_symlinks=False)
+        os.link(file, target)
 
 
 def _replace_by_link(source: str, target: str) -> None:
     """Make `target` a name of `source`, in one step."""
     temporary = temporary_name(target)
     try:
-        os.link(source, temporary, follow_symlinks=False)
+        os.link(source, temporary)
         os.replace(temporary, target)
     finally:
         remove(temporary)  # when nothing was replaced, or both were one file already

@@ -1,5 +1,6 @@
 """Save a checkpoint: files staged, hashed, written to the disk, then published."""
 
+import contextlib
 import os
 import stat
 import time
@@ -178,7 +179,8 @@ def _settle(objects: Objects, folder: str, path: str) -> Component:
     if os.lstat(full).st_nlink > 1:
         _make_own(full)  # somebody else has a name of it, and may write to it
     digest = hash_file(full)
-    os.chmod(full, 0o444)
+    with contextlib.suppress(OSError):  # a file system without modes
+        os.chmod(full, 0o444)
     size = os.lstat(full).st_size
     if not objects.is_whole(digest):
         _to_disk(full)

@@ -17,7 +17,7 @@ from aexp.checkpoints.objects import Objects
 from aexp.checkpoints.store import Damage, drop, list_checkpoints
 from aexp.checkpoints.verify import problems
 
-ROUNDS = int(os.environ.get("AEXP_KILL_ROUNDS", "28"))
+ROUNDS = int(os.environ.get("AEXP_KILL_ROUNDS", "24"))
 VICTIM = Path(__file__).with_name("victim.py")
 _spec = importlib.util.spec_from_file_location("victim", VICTIM)
 assert _spec is not None

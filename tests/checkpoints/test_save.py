@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -76,6 +77,55 @@ def test_a_block_that_ends_at_once(run: Any) -> None:
         pass
     with pytest.warns(aexp.CheckpointWarning, match="step 9 was not saved: nothing was written"):
         run.wait_for_saves()
+
+
+ENDINGS = """
+import atexit, os, sys, aexp
+run = aexp.current()
+folder = os.environ["SOURCE"]
+def last(step):
+    run.save_checkpoint(folder, step, background=True)
+atexit.register(last, 3)
+run.save_checkpoint(folder, 1, background=True)
+last(2)
+"""
+
+
+def test_an_interpreter_that_ends_saves_first_and_tells_of_failures(
+    run: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "w").write_bytes(os.urandom(3_000_000))
+    (tmp_path / "empty").mkdir()
+
+    def said(source: str) -> str:
+        environment = {**os.environ, "SOURCE": str(tmp_path / source)}
+        command = [sys.executable, "-c", ENDINGS]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return done.stderr
+
+    assert said("w") == ""
+    assert [item.step for item in run.checkpoints()] == [3, 2, 1]
+    told = said("empty")
+    assert "aexp: the checkpoint of step 2 was not saved: nothing was written" in told
+    assert "CheckpointError: nothing was written" in told, "step 3, where nobody could be told"
+
+
+def test_a_file_that_is_being_written_is_not_saved(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "w").write_bytes(b"first half")
+    from aexp.checkpoints.objects import copy_file as real
+
+    def copied(source: str, target: str) -> os.stat_result:
+        real(source, target)
+        with open(source, "ab") as file:
+            file.write(b", second half")
+        return os.stat(source)
+
+    monkeypatch.setattr("aexp.checkpoints.save.copy_file", copied)
+    with pytest.raises(aexp.CheckpointError, match="written to while it was copied"):
+        run.save_checkpoint(tmp_path / "w", 1)
+    assert run.checkpoints() == []
 
 
 def test_one_file_is_saved_under_its_name(run: Any, tmp_path: Path) -> None:
@@ -206,24 +256,32 @@ def test_a_read_only_folder(run: Any, save: Callable[..., Any], small_disk: Path
 
 def test_a_background_failure_is_told(run: Any, tmp_path: Path, save: Callable[..., Any]) -> None:
     older = save(run, 1)
-    (tmp_path / "w").write_bytes(b"w")
-    blocked = run.repo.at(".aexp", "objects")
-    shutil.rmtree(blocked)
-    Path(blocked).write_text("a file in the way")
-    pending = run.save_checkpoint(tmp_path / "w", 2, background=True)
-    with pytest.warns(aexp.CheckpointWarning, match="step 2 was not saved"):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    pending = run.save_checkpoint(empty, 2, background=True)
+    with pytest.warns(aexp.CheckpointWarning, match="step 2 was not saved: nothing was written"):
         run.succeed()
     assert pending.done()
     with pytest.raises(aexp.CheckpointError):
         pending.result()
-    told = run.save_checkpoint(tmp_path / "w", 3, background=True)
+    told = run.save_checkpoint(empty, 3, background=True)
     with pytest.raises(aexp.CheckpointError):
         told.result()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert run.checkpoints() == [older], "who has asked is not warned again"
-    Path(blocked).unlink()
-    assert run.save_checkpoint(tmp_path / "w", 2).step == 2
+    (empty / "w").write_bytes(b"w")
+    assert run.save_checkpoint(empty, 2).step == 2
+
+
+def test_without_a_content_store_checkpoints_have_copies(
+    run: Any, repo: Any, save: Callable[..., Any]
+) -> None:
+    Path(repo.at(".aexp", "objects")).write_text("a file in the way")
+    one, two = save(run, 1), save(run, 2)
+    assert run.restore() == two
+    assert (one / "optim/frozen.bin").stat().st_nlink == 1
+    assert list(Objects(repo).all()) == []
 
 
 def test_a_process_that_outlives_its_attempt_saves_nothing(
