@@ -21,6 +21,7 @@ ATTEMPT_KEYS = (
     "host",
     "slurm_job_id",
     "resumed_from",
+    "resumed_run",
     "max_rss_mb",
     "cpu_s",
 )

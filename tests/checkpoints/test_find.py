@@ -79,7 +79,8 @@ def test_going_on_from_another_run_of_the_variation(
     assert [row["id"] for row in second.outputs()] == [mine.id]
     end(second, "complete")
     entry = json.loads((research.root / ".aexp" / "ledger" / f"{second.id}.json").read_text())
-    assert entry["attempts"][-1]["resumed_from"] == theirs.id
+    told = entry["attempts"][-1]
+    assert (told["resumed_from"], told["resumed_run"]) == (theirs.id, first.id)
 
 
 def test_attempts_are_a_chain(
