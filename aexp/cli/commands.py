@@ -84,6 +84,14 @@ VERBS = {
         "aexp.cli.sync_offline:sync_offline",
         "Bring offline runs of W&B and other trackers to their service.",
     ),
+    "checkpoints": (
+        "aexp.cli.checkpoints:checkpoints",
+        "List, verify, keep, drop and branch checkpoints.",
+    ),
+    "gc": (
+        "aexp.cli.checkpoints_change:gc",
+        "Remove what no checkpoint needs any more (dry by default).",
+    ),
     "remote": (
         "aexp.cli.remote:remote",
         "Name the buckets and folders that checkpoints go to; try them.",
