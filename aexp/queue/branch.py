@@ -60,10 +60,9 @@ class Branch:
         AexpError
             If it cannot be queued.
         """
-        rows, wanted = expand(self._base(changes), sweep), self.checkpoint.id
         return self._adder.plan(
-            {**{key: self._typed(key, value) for key, value in row.items()}, INIT_FROM: wanted}
-            for row in rows
+            self._base({key: self._typed(key, value) for key, value in row.items()})
+            for row in expand(changes, sweep)
         )
 
     def carry_out(self, plan: AddPlan) -> Sequence[Any]:
@@ -77,7 +76,7 @@ class Branch:
             blocks = self._adder.experiment.conditions
             for key in blocks.get(str(own.get("condition")), {}):
                 own.pop(key, None)
-        return {**own, **changes}
+        return {**own, **changes, INIT_FROM: self.checkpoint.id}
 
     def _typed(self, key: str, value: Any) -> Any:
         """Read plain text as the type that the value had: lr=1e-4 stays a number."""
