@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from aexp.errors import StatusError
-from aexp.model import Run, section, short
+from aexp.model import CHECKPOINT_ID, INIT_FROM, Run, section, short
 
 SCHEMA_VERSION = 1
 LINK_KEYS = ("experiment_id", "experiment_path", "hypothesis_id", "sub_hypothesis_id")
@@ -71,6 +71,12 @@ def project_to_ledger_entry(
     for key in ("code_commit", "code_dirty"):
         if key in run.sp:
             entry[key] = run.sp[key]
+    init_from = run.sp.get(INIT_FROM)
+    if isinstance(init_from, str) and CHECKPOINT_ID.fullmatch(init_from):
+        entry["init_from"] = init_from
+    checkpoint = _checkpoint(section(record, "checkpoint"))
+    if checkpoint:
+        entry["checkpoint"] = checkpoint
     if run.link:
         entry["run_link"] = {key: run.link.get(key) for key in LINK_KEYS}
     tracker = section(doc, "tracker")
@@ -157,6 +163,12 @@ def _attempt(attempt: dict[str, Any]) -> dict[str, Any]:
         kept["environment"] = environment
     metrics = dict(_numbers(section(attempt, "metrics")))
     return {**kept, "metrics": metrics} if metrics else kept
+
+
+def _checkpoint(told: dict[str, Any]) -> dict[str, Any]:
+    found, step = told.get("id"), told.get("step")
+    is_one = isinstance(found, str) and CHECKPOINT_ID.fullmatch(found)
+    return {"id": found, "step": step} if is_one and type(step) is int else {}
 
 
 def _digests(attempt: dict[str, Any]) -> dict[str, str]:

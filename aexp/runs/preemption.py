@@ -9,7 +9,7 @@ import os
 import re
 from typing import Any
 
-from aexp.model import Run
+from aexp.model import CHECKPOINT_ID, Run
 from aexp.paths import CHECKPOINTS, Repo
 
 MAX_PREEMPTIONS = 1000
@@ -38,6 +38,20 @@ def has_advanced(repo: Repo, run: Run) -> bool:
         elif origin is None or manifest.get("id") == origin:
             return own is not None and own > step
     return own is not None
+
+
+def newest_checkpoint(repo: Repo, job_id: str) -> dict[str, Any] | None:
+    """Return ``id`` and ``step`` of a run's checkpoint with the highest step, None without one."""
+    folder = repo.run_file(job_id, CHECKPOINTS)
+    top: list[tuple[str, str, int]] = []
+    for step, name in _by_step(folder):
+        if top and step < top[0][2]:
+            break
+        manifest = _manifest(os.path.join(folder, name)) or {}
+        found = manifest.get("id")
+        if isinstance(found, str) and CHECKPOINT_ID.fullmatch(found):
+            top.append((str(manifest.get("created_at")), found, step))
+    return {"id": max(top)[1], "step": max(top)[2]} if top else None
 
 
 def _by_step(folder: str) -> list[tuple[int, str]]:

@@ -30,6 +30,7 @@ from aexp.runs.claims import Claim, drop_spent
 from aexp.runs.document import block_of, edit_document, run_lock, write_document
 from aexp.runs.earlier import forget_end, kept_end, remember_entry, restore_end
 from aexp.runs.outcome import Outcome, close_attempt, close_record, decide, last_error
+from aexp.runs.preemption import newest_checkpoint
 from aexp.runs.publish import entry_of, publish
 from aexp.runs.store import read_run_to_edit
 from aexp.version import __version__
@@ -232,6 +233,9 @@ def end_attempt(repo: Repo, job_id: str, outcome: Outcome, *, claim: Claim | Non
             run.queue.pop("last_error", None)
         if result.metrics is not None:
             record["metrics"] = result.metrics
+        newest = newest_checkpoint(repo, job_id)
+        if newest is not None:
+            record["checkpoint"] = newest
         if run.is_terminal:
             close_record(run, record, result, now)
 

@@ -73,6 +73,8 @@ OPTIONAL: dict[str, tuple[Check, str]] = {
     "after": (_is_list_of_ids, "a list of run ids"),
     "resources": (_is_object, "an object"),
     "aexp_version": (_is_text, "text"),
+    "init_from": (_is_text, "text"),
+    "checkpoint": (_is_object, "an object"),
 }
 
 
