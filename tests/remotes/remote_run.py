@@ -27,6 +27,7 @@ class RemoteRun:
         self.research = research
         self.repo = Repo(research.root)
         self.job = research.one("seed=0")
+        self._whole: dict[str, bool] = {}
         if kind == "folder":
             self.folder = Path(where) / "archive"
             self.folder.mkdir()
@@ -77,11 +78,16 @@ class RemoteRun:
             assert problems(item, "hash") == []
         return found
 
-    def arrived(self) -> list[int]:
-        """Return the steps that are at the remote; assert that none of them is torn."""
+    def arrived(self, *, anew: bool = True) -> list[int]:
+        """Return the steps that are at the remote; assert that none of them is torn.
+
+        Not `anew`: objects that were found whole are not read again.
+        """
         store = self.store
+        if anew:
+            self._whole = {}
+        whole = self._whole
         keys = store.keys("objects") + store.keys(f"manifests/{self.job}")
-        whole: dict[str, bool] = {}
         steps = []
         for key in keys:
             if not key.startswith("manifests/"):

@@ -23,7 +23,7 @@ POINTS = (
     ("put:after", 1),
     ("end:after", 2),
 )
-ROUNDS = int(os.environ.get("AEXP_KILL_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("AEXP_KILL_ROUNDS", "4"))
 
 
 def test_a_kill_at_every_point(away: Any) -> None:
@@ -50,20 +50,20 @@ def test_a_kill_at_every_point(away: Any) -> None:
 def test_kills_at_random_times(away: Any) -> None:
     away.add()
     chance = random.Random(5)
-    away.save(0, {"large.bin": chance.randbytes(20_000_000), "small.bin": b"s"})
+    away.save(0, {"large.bin": chance.randbytes(12_000_000), "small.bin": b"s"})
     began = time.monotonic()
     away.research.aexp("push")
     usual = time.monotonic() - began
     killed, step = 0, 0
     for _ in range(ROUNDS):
         step += 1
-        away.save(step, {"large.bin": chance.randbytes(20_000_000), "small.bin": b"s"})
+        away.save(step, {"large.bin": chance.randbytes(12_000_000), "small.bin": b"s"})
         process = away.research.start_aexp("push")
         # Most of the time it starts; a kill then shows nothing.
         time.sleep(chance.uniform(0.35, 1.0) * usual)
         process.kill()
         killed += process.wait() == -signal.SIGKILL
-        away.arrived()
+        away.arrived(anew=False)
     away.research.aexp("push")
     assert away.arrived() == list(range(step + 1))
     assert len(away.checkpoints()) == step + 1
