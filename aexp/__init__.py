@@ -20,6 +20,8 @@ _HOMES = {
     "ignore_stop_signals": "aexp.handle.stop_watch",
     "Checkpoint": "aexp.checkpoints.store",
     "PendingSave": "aexp.checkpoints.background",
+    "PendingUpload": "aexp.handle.handing_over",
+    "UploadTracker": "aexp.checkpoints.upload_tracker",
     "CheckpointError": "aexp.errors",
     "CheckpointDamaged": "aexp.errors",
     "CheckpointNotFound": "aexp.errors",

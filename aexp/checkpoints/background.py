@@ -55,6 +55,18 @@ class PendingSave:
         with contextlib.suppress(Exception):
             self._future.exception()
 
+    def when_done(self, call: "Callable[[Checkpoint | None, str], None]") -> None:
+        """Have `call` told of the checkpoint, or of what went wrong, in the thread that saves."""
+
+        def tell(future: "Future[Checkpoint]") -> None:
+            error = future.exception()
+            if error is None:
+                call(future.result(), "")
+            else:
+                call(None, error.message if isinstance(error, AexpError) else str(error))
+
+        self._future.add_done_callback(tell)
+
     def untold_failure(self) -> str | None:
         """Return, once, why it could not be saved, unless `result` has said so."""
         if self._is_told or not self.done():

@@ -7,7 +7,6 @@ a checkpoint here: a file or a folder, under a name of its own as soon as it is 
 
 import contextlib
 import os
-import re
 import shutil
 import time
 import warnings
@@ -19,6 +18,7 @@ from aexp.execution import grace
 from aexp.model import Run
 from aexp.paths import CHECKPOINTS, INCOMING, Repo
 from aexp.remotes.place import has_remotes
+from aexp.runs.step_name import step_of
 
 if TYPE_CHECKING:
     from aexp.checkpoints.store import Checkpoint
@@ -27,8 +27,6 @@ DIR_VARIABLE = "AEXP_CHECKPOINT_DIR"
 RESUME_VARIABLE = "AEXP_RESUME_FROM"
 INIT_FROM = "init_from"  # aexp.checkpoints.lineage: most runs need nothing of that
 _UNFINISHED = (".tmp", ".temp", ".part", ".partial", "~")
-_STEP = re.compile(r"step[-_=]?(\d+)", re.IGNORECASE)
-_NUMBER = re.compile(r"\d+")
 _State = tuple[tuple[str, int, int], ...]
 
 
@@ -251,15 +249,6 @@ class Resume:
         for parent in (os.path.dirname(folder), self._folder):
             with contextlib.suppress(OSError):
                 os.rmdir(parent)
-
-
-def step_of(name: str) -> int | None:
-    """Return the step in the name of what a command has saved: ``step_1200.pt``, ``ckpt-1200``.
-
-    A number after "step", else the last one before the suffix.
-    """
-    found = _STEP.findall(name) or _NUMBER.findall(os.path.splitext(name)[0])
-    return int(found[-1]) if found and len(found[-1]) < 16 else None
 
 
 def _names(folder: str) -> list[str]:

@@ -11,6 +11,7 @@ from aexp.files import read_object
 from aexp.handle.checkpointing import Checkpointing
 from aexp.handle.place import Place
 from aexp.handle.progress import ProgressFile
+from aexp.handle.service import ServiceNames
 from aexp.handle.stopping import Stopping
 from aexp.model import COMPLETE, FAILED
 from aexp.paths import PROGRESS, SERIES, STATEPOINT, Repo
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from aexp.handle.summary import Summary
 
 
-class ActiveRun(Checkpointing, Stopping):
+class ActiveRun(Checkpointing, Stopping, ServiceNames):
     """One run, from within the code that it executes.
 
     Get one from `aexp.current`, `aexp.start` or `aexp.run`. All methods may be called by
@@ -171,6 +172,7 @@ class ActiveRun(Checkpointing, Stopping):
         """
         self.wait_for_saves()
         self._declare(COMPLETE)
+        self._end_started()
         self._wait_for_uploads(wait)
 
     def fail(self, reason: str | None = None, message: str = "") -> None:
@@ -187,6 +189,7 @@ class ActiveRun(Checkpointing, Stopping):
         import sys
 
         self._declare(FAILED, reason, message, sys.exc_info()[1])
+        self._end_started()
 
     def upload_environment(self, environment: Mapping[str, Any]) -> dict[str, str]:
         """Add your own facts to the record of what this attempt ran in.
@@ -294,7 +297,7 @@ class ActiveRun(Checkpointing, Stopping):
             forget(self)
             self._let_signals_go()
             self._settle(Place(self.repo, self.id))
-        if error is None:
+        if error is None and not self._is_started:
             self._wait_for_uploads(None)
 
     def _look_if_executed(self) -> None:

@@ -6,7 +6,7 @@ import signal
 import sys
 from typing import Any
 
-from aexp.execution.resume import step_of
+from aexp.runs.step_name import step_of
 
 
 def test_snakemake_ended_by_term_and_started_again(training: Any, wait_until: Any) -> None:

@@ -128,8 +128,8 @@ class _Callback:
         step = trainer.global_step
         if trainer.is_global_zero:
             about = {"epoch": trainer.current_epoch, "reason": reason, "format": FORMAT}
-            metrics = numbers_of(trainer.callback_metrics)
-            with self.run.checkpoint(step, metrics=metrics, **about) as folder:
+            about |= {"metrics": numbers_of(trainer.callback_metrics)}
+            with self.run.checkpoint(step, background=reason == PERIODIC, **about) as folder:
                 trainer.save_checkpoint(folder / FILE)
         else:
             trainer.save_checkpoint(FILE)  # takes part; nothing is written

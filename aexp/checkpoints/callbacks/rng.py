@@ -2,6 +2,7 @@
 
 import random
 import sys
+from importlib import import_module
 from typing import Any
 
 
@@ -16,7 +17,7 @@ def rng_state() -> dict[str, Any]:
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         kind, keys, position, has_gauss, gauss = numpy.random.get_state()
-        keys = torch.tensor([int(key) for key in keys], dtype=torch.int64)
+        keys = [int(key) for key in keys]
         state["numpy"] = (str(kind), keys, int(position), int(has_gauss), float(gauss))
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         state["cuda"] = torch.cuda.get_rng_state_all()
@@ -34,10 +35,7 @@ def set_rng_state(state: dict[str, Any]) -> None:
     random.setstate((version, tuple(internal), gauss))
     torch.set_rng_state(state["torch"].cpu())
     if "numpy" in state:
-        import numpy
-
-        kind, keys, *rest = state["numpy"]
-        numpy.random.set_state((kind, keys.cpu().numpy().astype("uint32"), *rest))
+        import_module("numpy").random.set_state(tuple(state["numpy"]))
     if "cuda" in state and torch.cuda.is_available():
         for device, of_device in enumerate(state["cuda"][: torch.cuda.device_count()]):
             torch.cuda.set_rng_state(of_device.cpu(), device)

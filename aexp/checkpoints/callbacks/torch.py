@@ -118,7 +118,8 @@ class TrainingState:
         states = {name: part.state_dict() for name, part in self.parts.items()}
         if _rank() == 0:
             about = {"metrics": metrics, "epoch": epoch, "reason": reason, "metadata": metadata}
-            with self.run.checkpoint(step, format="torch", **about) as folder:
+            later = reason == PERIODIC
+            with self.run.checkpoint(step, format="torch", background=later, **about) as folder:
                 torch.save(progress, folder / _PROGRESS)
                 for name, state in states.items():
                     torch.save(state, folder / f"{name}.pt")
