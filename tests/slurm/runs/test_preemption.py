@@ -1,5 +1,6 @@
 """Training of 60 steps on a real cluster that lets it have about 20 of them at a time."""
 
+import sys
 import time
 from typing import Any
 
@@ -18,15 +19,25 @@ def test_training_goes_on_whatever_ends_it(campaign: Any) -> None:
     research, slurm = campaign.research, campaign.slurm
     training = Training(research)
 
+    by_hand = (1, 3, 5)  # seeds; the others are Snakemake's
+
     def add(seed: int, pauses: str, resources: str) -> str:
-        return training.add(pauses, seed, "--resources", resources)
+        tag = "hand" if seed in by_hand else "engine"
+        return training.add(pauses, seed, "--resources", resources, "--tag", tag)
 
     node = add(1, "20:40", "threads=4,constraint=new")
     limit = add(2, "20:40", "constraint=old")
     requeued = add(3, "20:40", "constraint=old")
     preempted = add(4, "20:40", "partition=scavenge,constraint=new")
-    early = add(5, "20", "constraint=old,runtime=1,slurm_extra=--signal=TERM@50")
-    session = campaign.session("--slurm-init-seconds-before-status-checks", "1")
+    early = add(5, "20", "constraint=old")
+    tagged = ("--config", "tag=engine")
+    for job_id, options in ((node, ["-c", "4"]), (requeued, []), (early, [])):
+        options += ["--mem=500", "-t", "9", "-C", "new" if job_id == node else "old"]
+        options += ["-D", str(research.root), "-o", str(campaign.folder / job_id)]
+        script = f"srun aexp run-queued {job_id}; test $? != 75 || scontrol requeue $SLURM_JOB_ID"
+        wrap = f"export PATH={research.env['PATH']}; {script}"
+        slurm.sbatch("--requeue", "--open-mode=append", *options, wrap=wrap)
+    session = campaign.session(*tagged, "--slurm-init-seconds-before-status-checks", "1")
 
     def slurm_job(job_id: str) -> str:
         return str(training.attempts(job_id)[-1]["slurm_job_id"])
@@ -40,6 +51,13 @@ def test_training_goes_on_whatever_ends_it(campaign: Any) -> None:
     def set_limit() -> None:
         slurm.run(["scontrol", "update", f"JobId={slurm_job(limit)}", f"EndTime={soon()}"])
 
+    grace = "from aexp.execution.grace import grace_now_s as g; print(g(1.0), g(0.0) < 300)"
+    out = campaign.folder / "grace"
+    slurm.sbatch("-t", "5", "--mem=100", "-o", str(out), wrap=f"{sys.executable} -c '{grace}'")
+
+    paused(early, 1)
+    # What --signal=TERM@... does: a signal to the step, the job runs on.
+    slurm.run(["scancel", "--signal=TERM", slurm_job(early)])
     for attempt in (1, 2):
         paused(limit, attempt)
         set_limit()  # Slurm looks for jobs over their time every half minute
@@ -70,5 +88,8 @@ def test_training_goes_on_whatever_ends_it(campaign: Any) -> None:
     assert ends[node] == [("queued", "node_fail")] * 2 + [("complete", None)]
     assert ends[early] == [saved, ("complete", None)]
     jobs = {job_id: {a["slurm_job_id"] for a in training.attempts(job_id)} for job_id in ends}
-    assert [len(jobs[i]) for i in (limit, requeued, preempted, node, early)] == [3, 1, 1, 1, 2]
+    assert [len(jobs[i]) for i in (limit, requeued, preempted, node, early)] == [3, 1, 1, 1, 1]
+    seconds, is_bounded = out.read_text().split()  # ahead of a limit of five minutes
+    assert float(seconds) > 200
+    assert is_bounded == "True"
     assert research.doc(limit)["aexp_run"]["preemptions"] == 2
