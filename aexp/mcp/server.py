@@ -28,6 +28,7 @@ from mcp_types import Tool as ToolDescription
 from aexp.errors import AexpError, RepoNotFound, UsageError
 from aexp.mcp import (
     batches,
+    checkpoints,
     checks,
     findings,
     ledger,
@@ -45,6 +46,7 @@ from aexp.version import __version__
 
 FAMILIES: Mapping[str, Mapping[str, Tool]] = {
     "runs": runs.tools | batches.tools,
+    "checkpoints": checkpoints.tools,
     "queue": queue_add.tools | queue.tools,
     "ledger": ledger.tools,
     "record": record_change.tools | record.tools,

@@ -28,6 +28,8 @@ READS = {
     "show_experiment",
     "show_finding",
     "show_thread",
+    "list_outputs",
+    "list_inputs",
     "finding_check",
     "validate",
     "doctor",
@@ -48,6 +50,7 @@ CHANGES = {
     "close_thread",
     "set_status",
     "sync_offline",
+    "bind_tracker",
 }
 NETWORK = {"sync_offline"}
 # What executes runs, commands, or what others have written.
