@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+# A run that was never queued is created again, not queued.
 ENDS = {
     "run.succeed()": ("complete", None, 0),
     "run.fail('diverged', 'NaN')": ("failed", "diverged", 0),
-    "run.preempted()": ("queued", "preempted", 75),
+    "run.preempted()": ("created", "preempted", 75),
     "raise ValueError('no')": ("failed", "exception", 1),
     "sys.exit(3)": ("failed", "unfinished", 3),
     "pass": ("failed", "unfinished", 0),
@@ -37,7 +38,7 @@ def test_how_a_started_run_ends(training: Any, research: Any) -> None:
 
 def test_in_a_queued_run_start_only_notes(training: Any, research: Any) -> None:
     job_id = training.queued(
-        "run = aexp.current().start(); assert run.attempt == 1; sys.exit(4)", rc=4
+        "run = aexp.current().start(); assert run.attempt == 1; sys.exit(4)", rc=1
     )
     assert research.doc(job_id)["aexp_run"]["attempts"][0]["cause"] is None
 
