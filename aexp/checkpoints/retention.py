@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -22,6 +23,10 @@ from aexp.runs.store import read_run
 
 # Experiment's file to the time of its last change and its policy, as this process read it.
 _policies: dict[str, tuple[int, Retention | None]] = {}
+# Where looking through the runs takes long, it takes a twentieth of the time at most: what
+# is over is dropped at a later save then.
+_SLOW_S, _REST = 0.5, 19
+_not_before: dict[str, float] = {}
 
 
 class Verdict(NamedTuple):
@@ -241,7 +246,14 @@ def prune_after_save(repo: Repo, job_id: str, policy: Retention | None = None) -
     chosen = policy or policy_of(repo, job_id)
     if chosen is None:
         return None
+    began = time.monotonic()
+    if began < _not_before.get(repo.root, 0.0):
+        return None
     try:
         return prune(repo, job_id, chosen, verify=SIZE)
     except OSError as error:
         raise AexpError(f"cannot drop old checkpoints: {error.strerror or error}") from error
+    finally:
+        took = time.monotonic() - began
+        if took > _SLOW_S:
+            _not_before[repo.root] = time.monotonic() + took * _REST

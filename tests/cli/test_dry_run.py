@@ -36,11 +36,17 @@ CASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("close-thread",): ("T001", "--conclusion", "x"),
     ("finding", "cite"): ("F001", "--job", "ENDED"),
     ("runs-export-index",): (),
+    ("sync-offline",): (),
     ("bind-tracker",): ("QUEUED", "--backend", "wandb", "--project", "p"),
     ("link",): ("ENDED", "--experiment", "E002"),
     ("remote", "add"): ("other", "s3://bucket/prefix"),
     ("remote", "remove"): ("archive",),
     ("push",): (),
+    ("checkpoints", "get"): ("CHECKPOINT", "../weights"),
+    ("checkpoints", "pin"): ("CHECKPOINT",),
+    ("checkpoints", "unpin"): ("PINNED",),
+    ("checkpoints", "prune"): ("--all", "--keep-last", "1"),
+    ("checkpoints", "branch"): ("CHECKPOINT", "--set", "x=1"),
     ("pull",): ("ENDED",),
     # `aexp run --dry-run` hands over to Snakemake, which keeps its own folder: tests/workflow.
     # `aexp finding check --write --dry-run` needs claims that hold: tests/claims.
@@ -85,7 +91,10 @@ def test_every_writing_verb_has_one() -> None:
 @pytest.fixture
 def lively(research: Any, wait_until: Any) -> dict[str, str]:
     """A store with something for every verb: queued, running, failed, lost, unpromoted."""
-    research.experiment("test {seed} != 11 || exit 1; test {seed} != 12 || exec sleep 69")
+    research.experiment(
+        "test {seed} != 11 || exit 1; test {seed} != 12 || exec sleep 69; "
+        "for i in 1 2 3; do test {seed} != 13 || echo $i > $AEXP_CHECKPOINT_DIR/step-$i; done"
+    )
     queued, failed, ended = research.add("seed=10|11|13")
     running, lost = research.one("seed=12"), research.one("seed=14", "--command", "exec sleep 69")
     child = research.one("seed=15", "--after", failed)
@@ -111,7 +120,10 @@ def lively(research: Any, wait_until: Any) -> dict[str, str]:
     owner.wait()
     (research.root / "workflow" / "Snakefile").write_text("# changed\n")
     assert research.status(child) == "queued"
-    names = {"QUEUED": queued, "ENDED": ended, "RUNNING": running, "RELEASABLE": lost}
+    saved = [row["id"] for row in research.json("checkpoints", "ls", ended)]
+    research.aexp("checkpoints", "pin", saved[1])
+    names = {"CHECKPOINT": saved[2], "PINNED": saved[1]}
+    names |= {"QUEUED": queued, "ENDED": ended, "RUNNING": running, "RELEASABLE": lost}
     return {**names, "BUNDLE": bundle}
 
 
