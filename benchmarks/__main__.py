@@ -14,6 +14,7 @@ import aexp
 from benchmarks import (
     adding,
     backfill,
+    checkpoints,
     engine,
     large,
     listing,
@@ -34,6 +35,7 @@ GROUPS = {
     "engine": engine.run,
     "backfill": backfill.run,
     "log": logging_rows.run,
+    "checkpoints": checkpoints.run,
     "validate": validate.run,
     "large": large.run,
     "slurm": slurm_cost.run,
