@@ -33,7 +33,7 @@ _POLL_S = 0.5
 _LOOK_AGAIN_S = 30.0
 _MAX_LOG = 1 << 20
 # Of this process: run to uploader, so that the one that has ended is noticed.
-_started: dict[str, subprocess.Popen[bytes]] = {}
+_started: dict[str, int] = {}
 
 
 def upload_in_background(repo: Repo, job_id: str) -> bool:
@@ -52,8 +52,7 @@ def upload_in_background(repo: Repo, job_id: str) -> bool:
             return False
     except AexpError:
         return False  # the verbs of remotes say what is wrong with a file
-    running = _started.get(job_id)
-    if running is not None and running.poll() is None:
+    if job_id in _started and _is_child(_started[job_id]):
         return False
     log = os.path.join(checkpoints_dir(repo, job_id), LOG)
     with contextlib.suppress(OSError):
@@ -64,7 +63,7 @@ def upload_in_background(repo: Repo, job_id: str) -> bool:
     words = [repo.root, job_id, str(os.getpid()), str(start_time(os.getpid()) or 0.0)]
     try:
         with open(log, "ab") as output:
-            _started[job_id] = subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "aexp.checkpoints.uploader", *words],
                 cwd=repo.root,
                 env=environment,
@@ -75,7 +74,17 @@ def upload_in_background(repo: Repo, job_id: str) -> bool:
             )
     except OSError:
         return False  # uploads are not the run: aexp push does them
+    _started[job_id] = process.pid
+    process.returncode = 0  # it may outlive this process, which need not hear of that
     return True
+
+
+def _is_child(pid: int) -> bool:
+    """Return whether a child of this process has not ended."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == 0
+    except ChildProcessError:
+        return False
 
 
 def serve(repo: Repo, job_id: str, owner: int, owner_started: float) -> None:
