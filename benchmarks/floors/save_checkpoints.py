@@ -134,6 +134,7 @@ class Rounds:
         self.note(number, "torch", lambda: ours(False))
         self.note(number, "dcp", theirs)
         state["t0"][:8] = number
+        self.note(number, "torch, plain", lambda: torch.save(state, scratch / f"pt-{number}"))
         self.note(number, "torch, background", lambda: ours(True))
         self.run.wait_for_saves()
         self.note(number, "dcp, async", theirs_later)
@@ -149,7 +150,7 @@ def main() -> None:
             if has_torch:
                 rounds_of.tensors(number)
             for path in scratch.glob("*-[0-9]*"):
-                shutil.rmtree(path)
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
     print(json.dumps(rounds_of.told))
 
 
