@@ -161,7 +161,7 @@ def _apply(
         for item in first.values():
             why[item].append(f"every {policy.keep_every}")
     for best in policy.keep_best:
-        for item in by_metric(candidates, best.metric, best.mode)[: best.count]:
+        for item in by_metric(candidates, best.metric, best.mode)[: best.number]:
             why[item].append(f"best {best.metric}")
     if policy.keep_final:
         for item in candidates:

@@ -15,11 +15,11 @@ _BEST_EXAMPLE = "write keep_best: {metric: loss, mode: min, count: 2}, or loss:m
 
 
 class Best(NamedTuple):
-    """Keep the `count` checkpoints with the lowest (``min``) or highest value of a metric."""
+    """Keep the `number` checkpoints with the lowest (``min``) or highest value of a metric."""
 
     metric: str
     mode: str = "min"
-    count: int = 1
+    number: int = 1
 
 
 class Retention(NamedTuple):
@@ -97,10 +97,10 @@ def _bests(value: Any, where: str) -> tuple[Best, ...]:
 
 def _best(value: Any, where: str) -> Best:
     if isinstance(value, Best):
-        value = value._asdict()
+        value = {"metric": value.metric, "mode": value.mode, "count": value.number}
     if isinstance(value, str):
         return parse_best(value, where)
-    known = set(Best._fields)
+    known = {"metric", "mode", "count"}
     if not isinstance(value, Mapping) or not {"metric"} <= set(value) <= known:
         raise ParameterError(f"{where} is {value!r:.80}", _BEST_EXAMPLE)
     metric, mode = value["metric"], value.get("mode", "min")
