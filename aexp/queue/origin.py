@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from aexp.errors import AexpError, CheckpointNotFound, UsageError
-from aexp.model import INIT_FROM, QUEUED, RUNNING
+from aexp.errors import CheckpointNotFound, UsageError
+from aexp.model import INIT_FROM, QUEUED, RUNNING, Run
 from aexp.paths import Repo
-from aexp.runs.store import read_run
+from aexp.runs.parents import parent_statuses
 
 
 class Origins:
@@ -59,7 +59,7 @@ class Origins:
         return self._found[text]
 
     def _pending(self, job_id: str) -> str | None:
-        try:
-            return job_id if read_run(self._repo, job_id).status in (QUEUED, RUNNING) else None
-        except AexpError:
-            return None  # it ran elsewhere
+        # As the engine sees it: one that was complete and is queued again is no hindrance.
+        probe = Run("", {}, {"aexp_run": {"after": [job_id]}})
+        status = parent_statuses(self._repo, probe).get(job_id)
+        return job_id if status in (QUEUED, RUNNING) else None
