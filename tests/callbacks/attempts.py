@@ -87,6 +87,8 @@ def facts(root: Path, job_id: str) -> dict[str, Any]:
 
 def story(train: Train, faults: list[Fault]) -> None:
     """Train twice in the repository that is the only argument, and print what came of it."""
+    import torch._dynamo  # noqa: F401  (else every child imports it, at its first optimizer)
+
     root = Path(sys.argv[1])
     whole, broken = queue(root, "whole"), queue(root, "broken")
     codes = {"whole": [attempt(root, whole, train)], "broken": []}

@@ -47,10 +47,21 @@ def test_transformers(story: Story) -> None:
 def test_lightning(story: Story) -> None:
     told = story("lightning")
     check(told, [-9, 75, 75, 0], first=1)
-    assert told["broken"]["origins"][1:] == [13, 17]
+    assert told["broken"]["origins"][-2:] == [13, 17]
     saved = {step: (reason, files) for step, reason, _, files in told["broken"]["checkpoints"]}
     assert saved[13] == saved[17] == ("preempt", ["lightning.ckpt"])
     assert saved[20] == ("periodic", ["lightning.ckpt"])
     # ModelCheckpoint's own, through the plugin.
     assert saved[21] == ("periodic", ["epoch=2-step=21.ckpt"])
     assert set(saved) == {5, 7, 10, 13, 14, 15, 17, 20, 21}
+
+
+def test_pytorch_in_two_processes(story: Story) -> None:
+    told = story("torch_ddp")
+    check(told, [75, 0], first=0)
+    saved = [(step, reason) for step, reason, *_ in told["broken"]["checkpoints"]]
+    assert saved == [(step, "periodic") for step in (19, 14)] + [
+        (12, "preempt"),
+        (9, "periodic"),
+        (4, "periodic"),
+    ]

@@ -29,6 +29,8 @@ def train(run: Any, fault: attempts.Fault) -> None:
         optimizer.step()
         scheduler.step()
         run.log({"loss": loss.item()}, step=step)
+        if step == fault.step:
+            run.wait_for_saves()  # so that it is certain what the next attempt begins with
         fault.strike(step)
         state.step_done(step, metrics={"loss": loss.item()})
 
