@@ -109,17 +109,15 @@ def create_exclusive(path: "str | Path", data: bytes) -> bool:
     target = os.fspath(path)
     temporary = temporary_name(target)
     try:
-        write_new(temporary, data)
+        try:
+            write_new(temporary, data)
+        except FileNotFoundError:  # another process may be making the folder just now
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            write_new(temporary, data)
         _link(temporary, target, data)
         return True
     except FileExistsError:
         return False
-    except FileNotFoundError:
-        folder = os.path.dirname(target)
-        if os.path.isdir(folder):
-            raise
-        os.makedirs(folder, exist_ok=True)
-        return create_exclusive(target, data)
     except OSError as error:
         if os.path.exists(target):
             return False

@@ -25,7 +25,7 @@ CHECKPOINT_ID = re.compile(r"ck_[0-9a-f]{32}")
 INIT_FROM = "init_from"
 _EXPERIMENT_ID = re.compile(r"E[0-9]{3,}", re.ASCII)
 _HYPOTHESIS_ID = re.compile(r"H[0-9]{3,}", re.ASCII)
-_LABEL_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_LABEL_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _MACHINE_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 

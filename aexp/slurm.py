@@ -4,6 +4,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from aexp.errors import EngineFailed
 
@@ -79,8 +80,16 @@ def available() -> bool:
     return shutil.which("squeue") is not None
 
 
-def ask(*command: str, timeout_s: float = _TIMEOUT_S) -> tuple[int, str, str] | None:
-    """Return exit code, output and errors of one of Slurm's programs; None without an answer."""
+class Reply(NamedTuple):
+    """What one of Slurm's programs has answered."""
+
+    code: int
+    out: str
+    err: str
+
+
+def ask(*command: str, timeout_s: float = _TIMEOUT_S) -> Reply | None:
+    """Ask one of Slurm's programs; None when it is missing or does not answer in time."""
     try:
         done = subprocess.run(
             command,
@@ -93,7 +102,7 @@ def ask(*command: str, timeout_s: float = _TIMEOUT_S) -> tuple[int, str, str] | 
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.returncode, done.stdout, done.stderr
+    return Reply(done.returncode, done.stdout, done.stderr)
 
 
 class JobStates:
@@ -155,10 +164,10 @@ class JobStates:
         answer = ask("squeue", "-h", "-t", "all", "-u", str(os.getuid()), "-O", _COLUMNS)
         if answer is None:
             return  # a long list takes long: one job may still be answered in time
-        if answer[0] == 0:
-            self._read(answer[1])
+        if answer.code == 0:
+            self._read(answer.out)
         else:
-            self._silence = _complaint(answer[2])
+            self._silence = _complaint(answer.err)
 
     def _look_up(self, slurm_job_id: str) -> None:
         """Ask about one job, unless Slurm has failed to answer: many runs wait for this."""
@@ -167,11 +176,11 @@ class JobStates:
         answer = ask("squeue", "-h", "-t", "all", "-j", slurm_job_id, "-O", _COLUMNS)
         if answer is None:
             self._silence = "squeue does not answer"
-        elif answer[0] == 0 or "Invalid job id" in answer[2]:
+        elif answer.code == 0 or "Invalid job id" in answer.err:
             self._known[slurm_job_id] = None
-            self._read(answer[1])
+            self._read(answer.out)
         else:
-            self._silence = _complaint(answer[2])
+            self._silence = _complaint(answer.err)
 
     def _read(self, text: str) -> None:
         for line in text.splitlines():
@@ -186,9 +195,9 @@ def _complaint(errors: str) -> str:
 
 def _configured_cluster() -> str | None:
     answer = ask("scontrol", "show", "config")
-    if answer is None or answer[0] != 0:
+    if answer is None or answer.code != 0:
         return None
-    for line in answer[1].splitlines():
+    for line in answer.out.splitlines():
         name, _, value = line.partition("=")
         if name.strip() == "ClusterName":
             return value.strip()
@@ -244,7 +253,7 @@ def running_until(slurm_job_id: str, timeout_s: float = _TIMEOUT_S) -> float | N
 def _job_fields(slurm_job_id: str, timeout_s: float = _TIMEOUT_S) -> dict[str, str]:
     answer = ask("scontrol", "-o", "show", "job", slurm_job_id, timeout_s=timeout_s)
     fields: dict[str, str] = {}
-    for word in answer[1].split() if answer is not None and answer[0] == 0 else ():
+    for word in answer.out.split() if answer is not None and answer.code == 0 else ():
         name, equals, value = word.partition("=")
         if equals:
             fields.setdefault(name, value)  # a later one may be part of a command or a comment
@@ -263,8 +272,8 @@ def cancel(slurm_job_ids: Iterable[str], *arguments: str) -> None:
     if not ids:
         return
     answer = ask("scancel", *arguments, *ids)
-    if answer is None or answer[0] != 0:
-        reason = "scancel does not answer" if answer is None else answer[2].strip()
+    if answer is None or answer.code != 0:
+        reason = "scancel does not answer" if answer is None else answer.err.strip()
         raise EngineFailed(
             f"cannot cancel Slurm job {', '.join(ids)}: {reason}",
             "run it on a login node of that cluster, when the controller answers",
@@ -276,4 +285,4 @@ def pending_jobs(name: str) -> list[str]:
     answer = ask(
         "squeue", "-h", "-t", "PENDING", "-u", str(os.getuid()), "-n", name, "-O", "JobID:20"
     )
-    return answer[1].split() if answer and answer[0] == 0 else []
+    return answer.out.split() if answer and answer.code == 0 else []

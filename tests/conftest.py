@@ -43,6 +43,9 @@ class Research:
             if not key.startswith(("AEXP_", "SLURM_", "GIT_", "CUDA_"))
         }
         self.env["AEXP_HEARTBEAT_S"] = "1"
+        # As in an activated environment: commands of runs find this Python, and what it brings.
+        programs = os.path.dirname(sys.executable)
+        self.env["PATH"] = os.pathsep.join([programs, self.env.get("PATH", os.defpath)])
         self._started: list[subprocess.Popen[bytes]] = []
 
     def git(self, *arguments: str) -> str:

@@ -26,7 +26,7 @@ def env() -> None:
 
 
 @env.command("show")
-@click.argument("job", metavar="ID")
+@click.argument("job", metavar="ID[@N]")
 @click.option("--attempt", type=click.IntRange(1), metavar="N", help="Default: the last one.")
 @click.option("--packages", is_flag=True, help="List every package, too.")
 @json_option
@@ -36,9 +36,12 @@ def show(job: str, attempt: int | None, packages: bool, as_json: bool) -> None:
     \b
     Examples:
       aexp env show 9f3a1b2c
-      aexp env show 9f3a1b2c --attempt 1 --json
+      aexp env show 9f3a1b2c@1 --json
     """
-    _, run, number, content = _recorded(job, attempt)
+    job, named = _with_attempt(job)
+    if None not in (attempt, named) and attempt != named:
+        raise UsageError(f"attempt {named} or attempt {attempt}?", f"write it like {job}@{named}")
+    _, run, number, content = _recorded(job, named or attempt)
     if as_json:
         print_json(content)
         return

@@ -23,7 +23,9 @@ _IMPLIED = frozenset({"experiment_id", "hypothesis_id", "sub_hypothesis_id", *PR
 
 def print_json(value: Any) -> None:
     """Print data for programs: one JSON document."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    # Half a surrogate pair, of a name that is not UTF-8, has no bytes; JSON can escape it.
+    click.echo(text.encode(errors="backslashreplace").decode())
 
 
 def print_table(

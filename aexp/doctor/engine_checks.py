@@ -50,16 +50,16 @@ def slurm(repo: Repo) -> Iterator[Diagnosis]:
         yield warn("slurm", what, "load your site's slurm module, or use a login node")
         return
     answer = ask("squeue", "-h", "-u", str(os.getuid()), "-O", "JobID:20")
-    if answer is None or answer[0] != 0:
-        reason = (answer[2].strip().splitlines() or ["no reason given"])[-1] if answer else ""
+    if answer is None or answer.code != 0:
+        reason = (answer.err.strip().splitlines() or ["no reason given"])[-1] if answer else ""
         what = f"squeue does not answer: {reason or 'it takes too long'}"
         # Commands without a cluster to ask are no fault of this machine's.
         level = warn if "configuration source" in reason else error
         yield level("slurm", what, "scontrol ping    (shows whether the controller is up)")
         return
-    yield ok("slurm", f"answers; {len(answer[1].split())} job(s) of yours")
+    yield ok("slurm", f"answers; {len(answer.out.split())} job(s) of yours")
     config = ask("scontrol", "show", "config")
-    age = re.search(r"^MinJobAge\s*=\s*(\d+)", config[1], re.MULTILINE) if config else None
+    age = re.search(r"^MinJobAge\s*=\s*(\d+)", config.out, re.MULTILINE) if config else None
     if age and int(age[1]) < _MIN_JOB_AGE_S:
         yield warn(
             "slurm",

@@ -68,8 +68,9 @@ def read_hardware(root: str = "/") -> dict[str, Any]:
             facts["cpu"] = printable(value.strip())
             break
     for line in _text(root, "proc/meminfo", 200).splitlines():
-        if line.startswith("MemTotal:"):
-            facts["memory_mb"] = int(line.split()[1]) // 1024
+        words = line.split()
+        if words[:1] == ["MemTotal:"] and words[1:2] and words[1].isdigit():
+            facts["memory_mb"] = int(words[1]) // 1024
     return {**facts, **_limits(root)}
 
 

@@ -4,7 +4,7 @@ import functools
 import os
 import re
 
-HARMLESS, DOUBTFUL, SECRET = 0, 1, 2
+HARMLESS, OF_MODEL, DOUBTFUL, SECRET = range(4)
 RECORD_VARIABLE = "AEXP_RECORD_ENV"
 
 _EXACTLY = """
@@ -53,7 +53,10 @@ _PREFIXES = (
     "JAX_",
 )
 # Of the machine or the person, not of the run.
-_DENIED_NAMES = frozenset({"SLURM_JOB_USER", "SLURM_JOB_UID", "SLURM_JOB_GID", "SLURM_CONF"})
+_OF_PERSONS = re.compile(
+    r"SLURMD?_(?:[A-Z0-9_]+_)?(?:ACCOUNT|USER|USERNAME|UID|GID|GROUP|MAIL|EMAIL)|SLURM_CONF",
+    re.IGNORECASE,
+)
 _DENIED = re.compile(
     r"key|token|secret|pass|pwd|cred|cookie|auth|private|session|dsn|jwt|cert|sas|bearer|webhook"
     r"|login|conn_?str|license|_pat$",
@@ -68,10 +71,10 @@ _SECRET_PARTS = (
     r"|signing_?key|encryption_?key|account_?key|auth_?key|jwt|cookie|bearer|authori[sz]ation"
     r"|webhook|session_?(?:id|key|token)$|conn(?:ection)?_?str|token_?(?:value|secret)|netrc|oauth"
 )
-_SECRET_WORDS = frozenset({"pwd", "creds", "cred", "dsn", "passwd", "psk", "otp"})
+_SECRET_WORDS = frozenset({"pwd", "creds", "cred", "dsn", "passwd", "psk", "otp", "totp"})
 _OF_MODELS = frozenset({"key", "keys", "token", "tokens"})
 _DOUBTING = """
-pass auth private session cert certs sas sid pin pat salt signature sig
+pass auth private session cert certs sas sid pin pat pw salt signature sig
 """
 _DOUBTFUL_WORDS = frozenset(_DOUBTING.split())
 _NO_SECRETS = """
@@ -79,7 +82,7 @@ monkey donkey turkey hockey whiskey jockey
 bypass compass lowpass highpass bandpass multipass
 """
 _NO_SECRET_WORDS = frozenset(_NO_SECRETS.split())
-# Words that make a token or a key one of a model's or a table's.
+# Words that may make a token or a key one of a model's or a table's: the value decides.
 _MODELLING = """
 n num number max min count counts per total budget limit length len size dim dims dimension
 index idx batch position positions rate dropout loss type types
@@ -109,9 +112,14 @@ def allowed(name: str) -> bool:
 
 def is_denied(name: str) -> bool:
     """Return whether a variable is left out whatever a list says."""
-    if name in _DENIED_NAMES:
-        return True
-    return name not in _DENIAL_EXCEPTIONS and _DENIED.search(name) is not None
+    return sounds_secret(name) or _OF_PERSONS.fullmatch(name) is not None
+
+
+def sounds_secret(name: str) -> bool:
+    """Return whether a variable's name sounds like a secret: more do than hold one."""
+    if name in _DENIAL_EXCEPTIONS:
+        return False
+    return _DENIED.search(name) is not None or secrecy(name) != HARMLESS
 
 
 def is_secret_name(name: str) -> bool:
@@ -121,9 +129,14 @@ def is_secret_name(name: str) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def secrecy(name: str) -> int:
-    """Return `HARMLESS`, `DOUBTFUL` (a number may be shown) or `SECRET`.
+    """Return what a name says of its value.
 
-    ``max_tokens``, ``pad_token`` and ``sort_key`` are harmless, ``hf_token`` is a secret.
+    Returns
+    -------
+    int
+        `HARMLESS`; `OF_MODEL` for ``max_tokens`` and ``sort_key``, where a number, a special
+        token and a plain word may be shown; `DOUBTFUL` for ``session`` and ``pad_token``,
+        where only the first two may; `SECRET` for ``hf_token``.
     """
     words = [word.lower() for word in re.findall(_WORD, name)]
     joined = "_".join(words)
@@ -134,10 +147,18 @@ def secrecy(name: str) -> int:
     for word in words:
         if word.startswith(("tokeni", "keypoint", "keyword", "keyboard", "author")):
             continue
-        if word in _NO_SECRET_WORDS or (word in _OF_MODELS and is_of_model):
+        if word in _NO_SECRET_WORDS:
             continue
-        if word.endswith("token") or (word.endswith(("pass", "pwd", "auth")) and len(word) > 4):
-            found = max(found, SECRET if word == words[-1] else DOUBTFUL)
+        is_last = word == words[-1]
+        if word in _OF_MODELS and is_of_model:
+            # A service's token is one word, at the end: image_pull_token.
+            found = max(found, DOUBTFUL if word == "token" and is_last else OF_MODEL)
+        elif word.endswith("token") or (
+            word.endswith(("pass", "pwd", "auth", "psk")) and len(word) > 4
+        ):
+            found = max(found, SECRET if is_last else DOUBTFUL)
+        elif word == "pw" and is_last:
+            found = SECRET
         elif word in _DOUBTFUL_WORDS or "token" in word or word.endswith(("key", "keys")):
             found = max(found, DOUBTFUL)
     return found

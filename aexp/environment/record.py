@@ -80,9 +80,9 @@ def record_environment(
 
 
 def merge_user_environment(
-    repo: Repo, job_id: str, number: int, mapping: Mapping[str, Any]
+    repo: Repo, job_id: str, number: int | None, mapping: Mapping[str, Any]
 ) -> dict[str, str]:
-    """Add a user's own mapping to an attempt's environment, under ``user``.
+    """Add a user's own mapping to the environment of an attempt (None: the last), as ``user``.
 
     Mappings of several calls are merged, the later value wins; secrets become ``***``.
 
@@ -124,7 +124,7 @@ def record_training_python(repo: Repo, job_id: str, number: int) -> None:
 
 
 def edit_environment(
-    repo: Repo, job_id: str, number: int, edit: Callable[[dict[str, Any]], None]
+    repo: Repo, job_id: str, number: int | None, edit: Callable[[dict[str, Any]], None]
 ) -> dict[str, str]:
     """Change an attempt's file under the run's lock; document and ledger entry follow.
 
@@ -136,13 +136,8 @@ def edit_environment(
     kept: dict[str, str] = {}
 
     def change(run: Run) -> None:
-        attempt = next((item for item in run.attempts if item.get("attempt") == number), None)
-        if attempt is None:
-            raise UsageError(
-                f"run {short(job_id)} has no attempt {number}",
-                f"see: aexp show-run {short(job_id)}",
-            )
-        content = _read_or_start(repo, job_id, number)
+        attempt = _attempt(run, number)
+        content = _read_or_start(repo, job_id, attempt["attempt"])
         edit(content)
         kept.update(_write(repo, content))
         attempt["environment"] = dict(kept)
@@ -206,6 +201,18 @@ def digest_of_attempt(run: Run, number: int) -> str | None:
     return None
 
 
+def _attempt(run: Run, number: int | None) -> dict[str, Any]:
+    numbered = [item for item in run.attempts if isinstance(item.get("attempt"), int)]
+    attempt: dict[str, Any]
+    for attempt in reversed(numbered):
+        if number is None or attempt["attempt"] == number:
+            return attempt
+    which = "no attempt yet" if number is None else f"no attempt {number}"
+    raise UsageError(
+        f"run {short(run.job_id)} has {which}", f"see: aexp show-run {short(run.job_id)}"
+    )
+
+
 def _not_here(run: Run, number: int | None, recorded: list[int]) -> ArtifactNotFound:
     if number is None:
         reason = "has not been executed" if not run.attempts else "has no recorded environment here"
@@ -257,11 +264,15 @@ def _write(repo: Repo, content: dict[str, Any]) -> dict[str, str]:
 
 
 def _write_patch(repo: Repo, job_id: str, number: int, patch: bytes) -> None:
-    """Write the patch once for all runs that have the same one."""
+    """Write the patch once for all runs that have the same one.
+
+    Somebody may have edited the file of an earlier run, and with it what they share: then a
+    new file is made.
+    """
     shared = repo.cache("patches", digest(patch)[7:39] + ".patch")
     target = patch_path(repo, job_id, number)
     try:
-        if not os.path.exists(shared):
+        if read_bytes(shared) != patch:
             write_atomic(shared, patch)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         if os.path.lexists(target):

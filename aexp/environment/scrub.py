@@ -6,7 +6,6 @@ does everything else that people hand over: state points for a tracker, mappings
 own, commands, URLs.
 """
 
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -15,11 +14,20 @@ from typing import Any
 from aexp.environment.names import (
     DOUBTFUL,
     HARMLESS,
+    OF_MODEL,
     SECRET,
     allowed,
-    is_denied,
     is_secret_name,
     secrecy,
+    sounds_secret,
+)
+from aexp.environment.shapes import (
+    REDACTED,
+    hide_in_urls,
+    hide_of_programs,
+    hide_random,
+    hide_tokens,
+    password_option,
 )
 
 __all__ = [
@@ -32,7 +40,6 @@ __all__ = [
     "strip_url",
 ]
 
-REDACTED = "***"
 _MAX_DEPTH = 50
 _MIN_KNOWN = 8  # shorter values of secret variables are too likely to be part of something else
 
@@ -46,7 +53,7 @@ _USERINFO = (
 _VALUE = r"""(?P<value>(?:bearer|basic|token)[ ]\S+|"[^"]*"|'[^']*'|[^\s"'&;,)}\]]+)"""
 _PAIR = (
     r"""(?ix)(?P<name>(?<![\w.-])-{0,2}[A-Za-z_][\w.-]{0,80})
-    (?P<between>\\?["']?\s{0,3}[=:]\s{0,3}\\?)"""
+    (?P<between>\\?["']?\s{0,3}[=:]{1,2}>?\s{0,3}\\?)"""
     + _VALUE
 )
 _OPTION = r"(?ix)(?P<name>(?<!\S)--?[A-Za-z][\w.-]{0,80})(?P<between>\s{1,3}(?!-))" + _VALUE
@@ -57,33 +64,13 @@ _LOGIN = r"\b(wandb login(?: --?[\w-]+){0,5} )(?!-)\S{8,}"
 # One of these words is in every text that the patterns above change.
 _HINT = (
     r"(?i)key|token|secret|pass|pwd|cred|cookie|auth|private|session|dsn|jwt|cert|sas|bearer"
-    r"|basic|webhook|login|conn|sid|pin|salt|sig|psk|otp|netrc|-u |--user|--proxy"
+    r"|basic|webhook|login|conn|sid|pin|salt|sig|psk|otp|pw|netrc|-u |--user|--proxy|mysql|mariadb"
+    r"|redis-cli|ldap"
 )
-_PREFIXES = """
-hf api_org npm dop_v1 ghp gho ghu ghs ghr github_pat glpat gldt sk pk rk xoxa xoxb xoxe xoxo xoxp
-xoxr xoxs xapp wandb_v1 lin_api nvapi r8 ntn tskey dckr_pat hvs shpat figd gsk sq0atp sq0csp
-"""
-_MARKS = (
-    *(mark + dash for mark in _PREFIXES.split() for dash in "_-"),
-    *("PRIVATE KEY", "eyJ", "AKIA", "ASIA", "AROA", "AIDA", "AIza", "ya29.", "SG.", "pypi-"),
-    "hooks.slack.com",
-)
-_SHAPES = (
-    r"""(?xs)-----BEGIN\ [A-Z\ ]*PRIVATE\ KEY-----.*?(?:-----END\ [A-Z\ ]*PRIVATE\ KEY-----|\Z)
-    |\beyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?             # a JSON web token
-    |\b(?:AKIA|ASIA|AROA|AIDA)[0-9A-Z]{12,}
-    |\bAIza[\w-]{30,}
-    |\bya29\.[\w-]{10,}
-    |\bSG\.[\w-]{10,}\.[\w-]{10,}
-    |\bpypi-[\w-]{16,}
-    |https://hooks\.slack\.com/\S+
-    |\b(?:"""
-    + "|".join(_PREFIXES.split())
-    + r")[_-](?=[\w-]{0,200}\d)[A-Za-z0-9_-]{12,}"
-)
-_OPAQUE = r"(?<![A-Za-z0-9])[A-Za-z0-9]{20,}={0,2}(?![A-Za-z0-9])"
-_CHANGE = r"(?<=\d)(?=[A-Za-z])|(?<=[A-Za-z])(?=\d)"
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[kKMGT]?"
+_NUMBER = r"[+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[kKMGTB]?"
+# What a tokenizer's special tokens look like: [PAD], </s>, <|im_end|>, and separators.
+_SPECIAL = r"\[[A-Z_]{1,16}\d{0,3}\]|<[|/]{0,2}[A-Za-z_]{1,32}\d{0,3}\|?>|[^\w\s]{1,4}|\s{1,4}"
+_WORDS = r"(?=.{1,24}$)[A-Za-z]?[a-z]+(?:[_./-][a-z]+){0,3}"
 
 
 def scrub_value(text: str) -> str:
@@ -139,14 +126,23 @@ def _scrub_any(value: Any, tier: int, secrets: Sequence[str], depth: int) -> Any
 
 def _scrub_items(items: Sequence[Any], tier: int, secrets: Sequence[str], depth: int) -> list[Any]:
     """Scrub a list, which may be that of a command's arguments: an option names what follows."""
-    clean = []
+    clean: list[Any] = []
     of_option = HARMLESS
+    takes_password: str | None = None
     for item in items:
         is_option = isinstance(item, str) and item.startswith("-") and item.count(" ") == 0
+        if takes_password and is_option and item.startswith(takes_password) and item[2:3].isalnum():
+            clean.append(takes_password + REDACTED)  # mysql -psecret
+            takes_password = None
+            continue
         clean.append(_scrub_any(item, tier if is_option else max(tier, of_option), secrets, depth))
         of_option = HARMLESS
+        if isinstance(item, str) and not is_option:
+            takes_password = password_option(item) or takes_password
         if is_option and item in ("-u", "--user", "--proxy-user"):
             of_option = DOUBTFUL
+        elif is_option and item == takes_password:
+            of_option, takes_password = SECRET, None
         elif is_option and "=" not in item:
             of_option = secrecy(item.lstrip("-"))
     return clean
@@ -156,7 +152,10 @@ def _hides(tier: int, text: str) -> bool:
     """Whether a text under a name of this tier is hidden."""
     if not text or re.fullmatch(_REFERENCE, text):
         return False
-    return tier == SECRET or not re.fullmatch(_NUMBER, text)
+    if tier == SECRET:
+        return True
+    is_plain = re.fullmatch(_NUMBER, text) or re.fullmatch(_SPECIAL, text)
+    return not (is_plain or (tier == OF_MODEL and re.fullmatch(_WORDS, text)))
 
 
 def _scrub_text(text: str, secrets: Sequence[str]) -> str:
@@ -166,18 +165,16 @@ def _scrub_text(text: str, secrets: Sequence[str]) -> str:
     if len(text) < 4 or text.isalpha():
         return text
     if "://" in text:
-        text = re.sub(_USERINFO, REDACTED + "@", text)
-    if any(mark in text for mark in _MARKS):
-        text = re.sub(_SHAPES, REDACTED, text)
+        text = hide_in_urls(re.sub(_USERINFO, REDACTED + "@", text))
+    text = hide_tokens(text)
     if re.search(_HINT, text):
+        text = hide_of_programs(text)
         text = re.sub(_SCHEME, rf"\1\2{REDACTED}", text)
         text = re.sub(_USER_OPTION, rf"\1\2\3:{REDACTED}", text)
         text = re.sub(_LOGIN, rf"\1{REDACTED}", text)
         text = _substitute_pairs(_PAIR, text)
         text = _substitute_pairs(_OPTION, text)
-    if len(text) < 20:
-        return text
-    return re.sub(_OPAQUE, lambda m: REDACTED if _is_random(m[0]) else m[0], text)
+    return text if len(text) < 20 else hide_random(text)
 
 
 def _substitute_pairs(source: str, text: str) -> str:
@@ -192,7 +189,7 @@ def _substitute_pairs(source: str, text: str) -> str:
     while (found := pattern.search(text, at)) is not None:
         tier = secrecy(found["name"].lstrip("-"))
         bare = found["value"].strip("\"'\\")
-        if tier == DOUBTFUL and _is_innocent(found, bare):
+        if tier in (OF_MODEL, DOUBTFUL) and _is_innocent(found, bare):
             tier = HARMLESS
         if tier and bare != REDACTED and _hides(tier, bare):
             quote = found["value"][0] if found["value"][0] in "\"'" else ""
@@ -209,17 +206,6 @@ def _is_innocent(pair: re.Match[str], value: str) -> bool:
     return is_word or pair.string[max(0, pair.start() - 1) : pair.start()] == "/"
 
 
-def _is_random(word: str) -> bool:
-    """Whether a long word mixes both cases and digits as no name does."""
-    body = word.rstrip("=")
-    if body.isdigit() or body.isalpha() or body.lower() == body or body.upper() == body:
-        return False
-    if max(map(len, re.findall("[a-z]+", body))) >= 6 or len(re.findall(_CHANGE, body)) < 4:
-        return False
-    counts = [body.count(letter) / len(body) for letter in set(body)]
-    return -sum(share * math.log2(share) for share in counts) > 3.5
-
-
 def _known_secrets() -> list[str]:
     """Return the values of this process's own secret variables, the longest first.
 
@@ -229,7 +215,7 @@ def _known_secrets() -> list[str]:
     for name, value in os.environ.items():
         if "://" in value:
             found.update(m[0][:-1].partition(":")[2] for m in re.finditer(_USERINFO, value))
-        if is_denied(name) and not value.startswith(("/", "unix:", "~")):
+        if sounds_secret(name) and not value.startswith(("/", "unix:", "~")):
             found.add(value)
     return sorted(filter(_is_telling, found), key=len, reverse=True)
 

@@ -2,7 +2,8 @@
 
 import re
 
-_PATTERNS = r"""
+# A text: `re` compiles it when there is a changed file to look at, and keeps it.
+_SECRET = r"""(?xis)
 \.env(\..*)? | .*\.env | \.envrc
 | .*\.(pem|key|p12|pfx|jks|keystore|kdbx|ppk|gpg|token|tfstate|tfvars|ovpn)
 | id_(rsa|dsa|ecdsa|ed25519|xmss).* | ssh_host_.*
@@ -12,7 +13,6 @@ _PATTERNS = r"""
 | .*credential.* | .*secret.* | .*passw(or)?d.* | .*passphrase.* | .*api[-_]?keys?.*
 | .*private[-_]?key.* | .*access[-_]?token.*
 """
-_SECRET = re.compile(_PATTERNS, re.VERBOSE | re.IGNORECASE | re.DOTALL)
 
 
 def is_secret_file(name: str) -> bool:
@@ -23,4 +23,4 @@ def is_secret_file(name: str) -> bool:
     name : str
         The file's path relative to the repository.
     """
-    return any(_SECRET.fullmatch(part) for part in name.split("/"))
+    return any(re.fullmatch(_SECRET, part) for part in name.split("/"))

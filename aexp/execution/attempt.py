@@ -94,6 +94,7 @@ class Attempt:
                 self.repo,
                 self.claim,
                 command=plan.command,
+                prelude=plan.prelude,
                 log=os.path.relpath(log, self.repo.run_dir(self.job_id)),
                 environment=self._record_environment(run, plan, number, devices),
                 origin=self._resume.lineage(),
@@ -204,7 +205,7 @@ class Attempt:
         """Make the file that a prelude removes when it has succeeded."""
         path = self.repo.run_file(self.job_id, ".prelude")
         remove(path)
-        if not plan.has_prelude:
+        if plan.prelude is None:
             return None
         write_atomic(path, b"")
         return path

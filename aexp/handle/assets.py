@@ -22,6 +22,54 @@ _CHUNK = 1 << 20
 _OLD_S = 86400.0
 
 
+class AssetIndex:
+    """The index of a run's assets; each of its lines is read once.
+
+    Parameters
+    ----------
+    path : str
+        The file, which only ever grows.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._offset = 0
+        self._rows: dict[str, dict[str, Any]] = {}
+
+    def add(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Append a row, unless there is one that says the same; the run's lock is held."""
+        with open(self._path, "ab+", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size < self._offset:
+                self._offset, self._rows = 0, {}  # somebody has shortened it
+            file.seek(self._offset)
+            data = file.read(size - self._offset) or b""
+            for line in data.split(b"\n"):
+                self._learn(line)
+            known = self._rows.get(_sameness(row))
+            if known is not None:
+                self._offset = size
+                return known
+            start = b"\n" if data and not data.endswith(b"\n") else b""
+            line = start + json.dumps(row).encode() + b"\n"
+            self._offset = size + file.write(line)
+            self._rows[_sameness(row)] = row
+        return row
+
+    def _learn(self, line: bytes) -> None:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            return  # empty, or torn by a kill
+        if isinstance(row, dict):
+            self._rows.setdefault(_sameness(row), row)
+
+
+def _sameness(row: Mapping[str, Any]) -> str:
+    keys = ("asset_type", "name", "path", "sha256", "config", "metadata", "attempt")
+    return json.dumps([row.get(key) for key in keys], sort_keys=True)
+
+
 def upload_asset(
     place: Place,
     asset_type: str,
@@ -190,21 +238,10 @@ def _folder(place: Place) -> str:
 
 def _add(place: Place, folder: str, row: dict[str, Any]) -> dict[str, Any]:
     """Append a row to the index, unless it has one that says the same."""
-    index = os.path.join(folder, INDEX)
-    same = ("asset_type", "name", "path", "sha256", "config", "metadata", "attempt")
     with run_lock(place.repo, place.job_id):
-        data = read_bytes(index) or b""
-        for line in data.split(b"\n"):
-            try:
-                known = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(known, dict) and all(known.get(key) == row.get(key) for key in same):
-                return known
-        start = b"\n" if data and not data.endswith(b"\n") else b""
-        with open(index, "ab", buffering=0) as file:
-            file.write(start + json.dumps(row).encode() + b"\n")
-    return row
+        if place.assets is None:
+            place.assets = AssetIndex(os.path.join(folder, INDEX))
+        return place.assets.add(row)
 
 
 def _measure(path: str) -> tuple[int, str]:

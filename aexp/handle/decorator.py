@@ -3,9 +3,9 @@
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, Literal, ParamSpec, TypeVar, overload
 
-from aexp.errors import UsageError
+from aexp.errors import MetricError, UsageError
 from aexp.handle.open import start
 from aexp.handle.place import place_of_environment
 
@@ -26,7 +26,22 @@ def experiment(
     sp: Mapping[str, Any] | None = None,
     hypothesis: str | None = None,
     include_commit: bool = True,
+    again: bool = False,
+    skip_done: Literal[False] = False,
 ) -> Callable[[Callable[_P, _R]], Callable[..., _R]]: ...
+
+
+@overload
+def experiment(
+    function: str | None = None,
+    *,
+    experiment: str | None = None,
+    sp: Mapping[str, Any] | None = None,
+    hypothesis: str | None = None,
+    include_commit: bool = True,
+    again: bool = False,
+    skip_done: bool,
+) -> Callable[[Callable[_P, _R]], Callable[..., _R | None]]: ...
 
 
 def experiment(
@@ -36,6 +51,8 @@ def experiment(
     sp: Mapping[str, Any] | None = None,
     hypothesis: str | None = None,
     include_commit: bool = True,
+    again: bool = False,
+    skip_done: bool = False,
 ) -> Any:
     """Make calls of a function runs.
 
@@ -56,6 +73,10 @@ def experiment(
         Default: the experiment's.
     include_commit : bool, default True
         Whether the code's version is part of the run's identity.
+    again : bool, default False
+        Execute a run that has ended once more.
+    skip_done : bool, default False
+        Where the run is complete already, do not call the function; the result is None.
     """
     name = function if isinstance(function, str) else experiment
 
@@ -69,13 +90,15 @@ def experiment(
 
         @functools.wraps(inner)
         def call(*values: Any, **named: Any) -> Any:
-            given = _bind(signature, values, named)
-            if place_of_environment() is not None:
-                with start() as active:
+            is_in_run = place_of_environment() is not None
+            given = _bind(signature, values, named, partial=is_in_run)
+            wanted = {**(sp or {}), **_flat(signature, given, strict=not is_in_run)}
+            active = start(name, wanted, hypothesis, include_commit=include_commit, again=again)
+            if skip_done and not is_in_run and active.is_done:
+                return None
+            with active:
+                if is_in_run:
                     given.update(_own(signature, active.statepoint))
-                    return _invoke(inner, signature, given, active)
-            wanted = {**(sp or {}), **_flat(signature, given)}
-            with start(name, wanted, hypothesis, include_commit=include_commit) as active:
                 return _invoke(inner, signature, given, active)
 
         return call
@@ -84,12 +107,27 @@ def experiment(
 
 
 def _bind(
-    signature: inspect.Signature, values: tuple[Any, ...], named: Mapping[str, Any]
+    signature: inspect.Signature,
+    values: tuple[Any, ...],
+    named: Mapping[str, Any],
+    *,
+    partial: bool,
 ) -> dict[str, Any]:
-    """Return the arguments of a call by name, with defaults and without the handle."""
+    """Return the arguments of a call by name, with defaults and without the handle.
+
+    Raises
+    ------
+    TypeError
+        If the function cannot be called so; with `partial` arguments may be missing.
+    """
+    if _HANDLE in signature.parameters and _HANDLE in named:
+        raise MetricError(
+            f"the argument {_HANDLE} is the handle, which aexp gives", "call without it"
+        )
     # The handle is ours to give: whoever calls counts the other parameters only.
     others = [item for item in signature.parameters.values() if item.name != _HANDLE]
-    bound = signature.replace(parameters=others).bind_partial(*values, **named)
+    without = signature.replace(parameters=others)
+    bound = (without.bind_partial if partial else without.bind)(*values, **named)
     bound.apply_defaults()
     return dict(bound.arguments)
 
@@ -105,7 +143,9 @@ def _own(signature: inspect.Signature, statepoint: Mapping[str, Any]) -> dict[st
     return found
 
 
-def _flat(signature: inspect.Signature, given: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(
+    signature: inspect.Signature, given: Mapping[str, Any], *, strict: bool
+) -> dict[str, Any]:
     """Return the arguments as keys of a configuration."""
     keys: dict[str, Any] = {}
     for name, value in given.items():
@@ -113,7 +153,7 @@ def _flat(signature: inspect.Signature, given: Mapping[str, Any]) -> dict[str, A
         if kind is inspect.Parameter.VAR_KEYWORD:
             keys.update(value)
         elif kind is inspect.Parameter.VAR_POSITIONAL:
-            if value:
+            if value and strict:
                 raise UsageError(
                     f"*{name} has no name in a configuration", "give the arguments names"
                 )

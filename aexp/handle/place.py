@@ -4,10 +4,14 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from aexp.errors import AexpError, RunNotFound, StatusError
 from aexp.model import JOB_ID, RUNNING, Run, short
 from aexp.paths import DOCUMENT, Repo, find_root
+
+if TYPE_CHECKING:
+    from aexp.handle.assets import AssetIndex
 
 _LOOK_EVERY_S = 1.0
 
@@ -39,6 +43,7 @@ class Place:
         self._document = repo.run_file(job_id, DOCUMENT)
         self._seen: tuple[int, int] | None = None
         self.look_at = 0.0
+        self.assets: AssetIndex | None = None
 
     def look(self) -> None:
         """Check, when the document has changed, that the attempt is still the present one.
@@ -71,9 +76,11 @@ class Place:
     def check(self, run: Run) -> None:
         """Refuse to go on for an attempt that is not the present one of `run`."""
         if not self.attempt:
+            again = ", again=True" if run.is_terminal else ""
+            ended = f"is {run.status} and" if run.is_terminal else "is"
             raise StatusError(
-                f"run {short(self.job_id)} is not being executed here",
-                f'execute it: with aexp.run("{short(self.job_id)}") as run: ...',
+                f"run {short(self.job_id)} {ended} not being executed here",
+                f'execute it: with aexp.run("{short(self.job_id)}"{again}) as run: ...',
             )
         last = run.attempts[-1] if run.attempts else {}
         mine = last.get("attempt") == self.attempt and last.get("claim") == self.claim

@@ -1,15 +1,19 @@
 """How far training code says it is, as ``progress.json``."""
 
+import atexit
 import contextlib
 import json
 import math
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aexp.errors import MetricError
 from aexp.files import remove, temporary_name
 from aexp.runs.series import plain
+
+if TYPE_CHECKING:
+    from threading import Timer
 
 _EVERY_S = 0.25
 _MAX_MESSAGE = 500
@@ -27,7 +31,9 @@ class ProgressFile:
     def __init__(self, path: str) -> None:
         self._path = path
         self._next = 0.0
-        self._waiting: dict[str, Any] | None = None
+        self._waiting: tuple[int, dict[str, Any]] | None = None  # the process that said it
+        self._timer: tuple[int, Timer] | None = None  # the process that has it
+        self._is_registered = False
 
     def say(
         self, fraction: Any = None, step: Any = None, total: Any = None, message: Any = None
@@ -48,28 +54,59 @@ class ProgressFile:
                 f"progress {fraction!r} is not between 0 and 1",
                 "give the fraction that is done, or step= and total=",
             )
-        self._waiting = {
+        content = {
             "fraction": None if done is None else min(1.0, max(0.0, done)),
             "step": at,
             "total": whole,
             "message": None if message is None else str(message)[:_MAX_MESSAGE],
             "at": round(time.time(), 3),
         }
+        self._waiting = os.getpid(), content
         if time.monotonic() >= self._next or done == 1.0:
             self.flush()
+        elif self._timer is None or self._timer[0] != os.getpid():
+            self._flush_later()
+
+    def _flush_later(self) -> None:
+        """Have the last word written although nothing may be said after it."""
+        from threading import Timer
+
+        if not self._is_registered:
+            self._is_registered = True
+            atexit.register(self.flush)
+        timer = Timer(max(0.0, self._next - time.monotonic()), self._flush_in_time)
+        timer.daemon = True
+        self._timer = os.getpid(), timer
+        try:
+            timer.start()
+        except RuntimeError:  # the process is ending, or may have no more threads
+            self._timer = None
+            self.flush()
+
+    def _flush_in_time(self) -> None:
+        self._timer = None  # before the look at what waits: who says something now sees that
+        if self._waiting is not None and time.monotonic() < self._next:
+            self._flush_later()
+        else:
+            self.flush()
+
+    def close(self) -> None:
+        """Write what was said last, and nothing later."""
+        self.flush()
+        atexit.unregister(self.flush)
 
     def flush(self) -> None:
         """Write what was said since the last writing."""
-        content, self._waiting = self._waiting, None
-        if content is None:
-            return
+        waiting, self._waiting = self._waiting, None
+        if waiting is None or waiting[0] != os.getpid():
+            return  # a forked child does not repeat its parent's words
         self._next = time.monotonic() + _EVERY_S
         temporary = temporary_name(self._path)
         # It is a hint for people: neither a full disk nor a crash is worth an error or a sync.
         with contextlib.suppress(OSError):
             try:
                 with open(temporary, "w", encoding="utf-8") as file:
-                    json.dump(content, file)
+                    json.dump(waiting[1], file)
                 os.replace(temporary, self._path)
             except OSError:
                 remove(temporary)

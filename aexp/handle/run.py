@@ -3,6 +3,7 @@
 import contextlib
 import os
 import time
+from _thread import get_ident
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
@@ -45,10 +46,9 @@ class ActiveRun(Checkpointing, Stopping, ServiceNames):
 
     def __init__(self, place: Place, *, again: bool = False) -> None:
         self._again = again
-        self._block: Block | None = None
+        self._block: tuple[Block, tuple[int, int]] | None = None
         self._statepoint: dict[str, Any] | None = None
-        self._process = os.getpid()
-        self._depth = 0
+        self._entered: list[tuple[int, int]] = []  # process and thread of each open block
         self._settle(place)
 
     def _settle(self, place: Place) -> None:
@@ -106,6 +106,13 @@ class ActiveRun(Checkpointing, Stopping, ServiceNames):
         from aexp.handle.summary import Summary
 
         return Summary(self._place)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the run is complete: ``if not run.is_done: with run: ...``."""
+        from aexp.runs.store import read_run
+
+        return read_run(self.repo, self.id).status == COMPLETE
 
     def log(self, metrics: Mapping[str, Any], step: Any = None, *, time: Any = None) -> None:
         """Append one row to the run's series.
@@ -192,14 +199,14 @@ class ActiveRun(Checkpointing, Stopping, ServiceNames):
         self._end_started()
 
     def upload_environment(self, environment: Mapping[str, Any]) -> dict[str, str]:
-        """Add your own facts to the record of what this attempt ran in.
+        """Add your own facts to the record of what this attempt, or the last one, ran in.
 
         Mappings of several calls are merged. Secrets are left out, by their names and looks.
         """
         from aexp.environment.record import merge_user_environment
 
-        self._place.look()
-        return merge_user_environment(self.repo, self.id, self.attempt, environment)
+        self._look_if_executed()
+        return merge_user_environment(self.repo, self.id, self.attempt or None, environment)
 
     def upload_asset(
         self,
@@ -257,17 +264,18 @@ class ActiveRun(Checkpointing, Stopping, ServiceNames):
         """Make an open W&B run, ``attach(wandb.run)``, the tracked run of this one."""
         from importlib import import_module
 
-        return import_module("aexp.trackers.wandb_process").attach(self, wandb_run)
+        return import_module("aexp.trackers.wandb.attach").attach(self, wandb_run)
 
     def __enter__(self) -> Self:
+        me = os.getpid(), get_ident()
         if not self.attempt:
             from aexp.handle.block import Block
 
             block = Block(self.repo, self.id, again=self._again)
             self._settle(block.begin())
-            self._block = block
+            self._block = block, me
             remember(self)
-        self._depth += 1
+        self._entered.append(me)
         return self
 
     def __exit__(
@@ -276,29 +284,39 @@ class ActiveRun(Checkpointing, Stopping, ServiceNames):
         error: BaseException | None,
         trace: "TracebackType | None",
     ) -> None:
-        if os.getpid() != self._process:
-            return  # a forked child that leaves the block has not ended the run
-        self._depth -= 1
+        me = self._my_block()
+        if me is None:
+            return  # a forked child that leaves its parent's block has not ended the run
+        self._entered.remove(me)
         self._progress.flush()
-        if self._depth:
+        if me in self._entered:
             return  # of nested blocks the outermost counts
         self.wait_for_saves()
-        block, self._block = self._block, None
-        if block is None:
+        if self._block is None or self._block[1] != me:
             if isinstance(error, Exception):
                 # The exit code says so too; a full disk must not hide the exception.
                 with contextlib.suppress(AexpError, OSError):
                     self._declare(FAILED, "exception", "", error)
             return
+        block, self._block = self._block[0], None
         try:
             block.end(error)
         finally:
+            self._progress.close()
             self._series.close()
             forget(self)
             self._let_signals_go()
             self._settle(Place(self.repo, self.id))
-        if error is None and not self._is_started:
+        if error is None and not self._started_by:
             self._wait_for_uploads(None)
+
+    def _my_block(self) -> tuple[int, int] | None:
+        """Return the mark of the block that this process is about to leave."""
+        me = os.getpid(), get_ident()
+        if me in self._entered:
+            return me
+        # A thread may leave what another one has entered.
+        return next((mark for mark in reversed(self._entered) if mark[0] == me[0]), None)
 
     def _look_if_executed(self) -> None:
         if self.attempt:

@@ -23,7 +23,7 @@ class ServiceNames:
     """Methods of `aexp.ActiveRun`."""
 
     _place: "Place"
-    _is_started = False
+    _started_by = 0  # the process that has called `start`
 
     def start(
         self: Any,
@@ -54,7 +54,7 @@ class ServiceNames:
             import atexit
 
             self.__enter__()
-            self._is_started = True
+            self._started_by = os.getpid()
             atexit.register(self._end_unfinished)
         if wandb_run_id is not None or wandb_dashboard_url is not None:
             project = wandb_project or _wandb_project(self._place)
@@ -63,15 +63,15 @@ class ServiceNames:
         return found
 
     def _end_started(self: Any) -> None:
-        if self._is_started and os.getpid() == self._process:
+        if self._started_by == os.getpid():
             try:
                 self.__exit__(None, None, None)
             finally:
-                self._is_started = False
+                self._started_by = 0
 
     def _end_unfinished(self: Any) -> None:
         """At the interpreter's end: a run that was started and not ended has failed."""
-        if not self._is_started or os.getpid() != self._process:
+        if self._started_by != os.getpid():
             return
         from aexp.runs.declared import read_declared
 

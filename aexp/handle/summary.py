@@ -79,6 +79,10 @@ class Summary(MutableMapping[str, Any]):
 
 def _refuse_others(values: Mapping[str, Any], prefix: str = "") -> None:
     for name, value in values.items():
+        if not all(name.split(".")):
+            raise MetricError(
+                f"{prefix + name!r} is no name of a number", "name it like acc or val.acc"
+            )
         if isinstance(value, Mapping):
             _refuse_others(value, f"{prefix}{name}.")
         elif not flat_numbers({"value": value}):

@@ -65,6 +65,12 @@ def read_tracker(value: object, where: str = "tracker") -> dict[str, Any] | None
             f"{where}: uri holds a user's name or password, which would be written down",
             "leave it out of the address; trackers take theirs from the environment",
         )
+    uri = settings.get("uri", "")
+    if "://" in uri and not uri.startswith("sqlite:") and ("?" in uri or "#" in uri):
+        raise ParameterError(
+            f"{where}: uri has a query or a fragment, which would be written down",
+            "leave out what follows ? or #; trackers take keys from the environment",
+        )
     if "options" in settings:
         settings["options"] = _options(settings["options"], f"{where}: options")
     return None if backend == OFF else settings

@@ -158,6 +158,8 @@ def json_number(value: float) -> float | str:
 
 def _attempt(attempt: dict[str, Any]) -> dict[str, Any]:
     kept = {key: attempt[key] for key in ATTEMPT_KEYS if attempt.get(key) is not None}
+    if isinstance(attempt.get("by_hand"), dict):
+        kept["by_hand"] = True  # how exactly stays where it was executed
     environment = _digests(attempt)
     if environment:
         kept["environment"] = environment

@@ -27,6 +27,7 @@ from aexp.paths import CODE_PATCH, Repo
 from aexp.queue.origin import Origins
 from aexp.queue.settings import check_parents, settings_of
 from aexp.runs.create import base_state_point, check_state_point, publish_run, run_link
+from aexp.runs.document import block_of
 from aexp.runs.earlier import known_entry
 from aexp.runs.status import next_sequence, requeue
 from aexp.runs.store import compute_job_id, read_run, scan_status
@@ -320,11 +321,11 @@ class Adder:
             return planned._replace(action=DUPLICATE, note=f"is {run.status} already")
 
         def change(run: Run) -> None:
-            record = run.record
+            record = block_of(run.doc, "aexp_run")  # in place: `requeue` edits the same block
             for key in _SETTINGS:
                 if key != "tracker" or self.options.tracker is not None or self.experiment.tracker:
                     record.pop(key, None)  # a run that was bound by itself stays so
-            run.doc["aexp_run"] = {**record, **settings}
+            record.update(settings)
             run.doc["queue"] = {**run.queue, **queue}
             if self.options.command is None:
                 run.doc["queue"].pop("runner_command_override", None)

@@ -9,6 +9,7 @@ from aexp.ledger.entries import load_ledger_entry, resolve_entry_id
 from aexp.ledger.projection import final_metrics, flat_numbers
 from aexp.model import RUNNING, Run, section, short
 from aexp.paths import Repo
+from aexp.reproduction.by_hand import command_by_hand
 from aexp.reproduction.code import Code, bring_hint, queued_code, recorded_code, unborn_hint
 from aexp.runs.store import compute_job_id, read_intact_run, resolve_id
 
@@ -115,6 +116,8 @@ def _from_run(repo: Repo, run: Run, attempt: int | None) -> Recorded:
         command = (read_bytes(repo.run_file(run.job_id, SCRIPT)) or b"").decode(
             errors="surrogateescape"
         )
+    if "by_hand" in facts or not command:
+        command = command_by_hand(repo, run.job_id, facts, unknown)
     if facts.get("status") == RUNNING:
         unknown.append("the attempt is still running: its metrics are not final")
     return Recorded(
@@ -152,6 +155,10 @@ def _from_ledger(repo: Repo, job_id: str, attempt: int | None) -> Recorded:
         facts = {key: entry.get(key) for key in ("status", "started_at")}
         is_last = True
     bring = bring_hint(repo, job_id, machine)
+    if facts.get("by_hand"):
+        raise NotReproducible(
+            f"run {short(job_id)} was executed by hand; how is recorded on {machine} alone", bring
+        )
     commit = sp.get("code_commit")
     if not isinstance(commit, str) or not commit:
         raise NotReproducible(

@@ -1,20 +1,31 @@
 """The present environment beside the recorded one: what may make the numbers differ."""
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from aexp.environment import compare
 from aexp.environment.gpu import read_gpus
 from aexp.environment.interpreter import command_python, describe, describe_own, is_own
 from aexp.environment.machine import read_hardware, read_platform
-from aexp.environment.snapshot import software_python
 from aexp.environment.variables import select_variables
-from aexp.model import section
 from aexp.paths import Repo
 
-_PLATFORM = ("system", "machine", "libc", "distribution")
+# What may bear on numbers, and how it is called; of the groups below every fact.
+_FACTS = {
+    ("python", "version"): "python",
+    ("platform", "system"): "system",
+    ("platform", "machine"): "machine",
+    ("platform", "libc"): "libc",
+    ("platform", "distribution"): "distribution",
+    ("hardware", "cpu"): "cpu",
+    ("gpu", "driver"): "GPU driver",
+}
+_GROUPS = {"packages": "package", "conda": "conda package", "variables": "variable"}
+_GPU = re.compile(r"devices\.(\d+)\.name")
 # Of the run, the job or the session: no two attempts have the same.
-_OF_ATTEMPT = ("AEXP_", "SLURM", "HOSTNAME", "PYTHONUNBUFFERED")
+_OF_ATTEMPT = frozenset({"HOSTNAME", "PYTHONUNBUFFERED"})
 
 
 def present_python(repo: Repo, command: str) -> dict[str, Any]:
@@ -38,35 +49,27 @@ def differences(
     """
     if recorded is None:
         return []
-    then = _facts(recorded, software_python(recorded))
     present = {
+        "python": python,
         "platform": read_platform(),
         "hardware": read_hardware(),
         "gpu": read_gpus(None),
         **select_variables(os.environ),
     }
-    now = _facts(present, python)
-    return [
-        {"name": name, "then": then.get(name), "now": now.get(name)}
-        for name in sorted({*then, *now})
-        if then.get(name) != now.get(name)
-    ]
+    return sorted(
+        (
+            {"name": called, "then": then, "now": now}
+            for group, changed in compare.differences(recorded, present).items()
+            for name, (then, now) in changed.items()
+            if (called := _called(group, name)) is not None
+        ),
+        key=lambda item: str(item["name"]),
+    )
 
 
-def _facts(snapshot: Mapping[str, Any], python: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts that bear on numbers, each under one name."""
-    facts: dict[str, Any] = {"python": python.get("version")}
-    for name, version in section(dict(python), "packages").items():
-        facts[f"package {name}"] = version
-    platform, gpu = section(dict(snapshot), "platform"), section(dict(snapshot), "gpu")
-    for key in _PLATFORM:
-        facts[key] = platform.get(key)
-    facts["cpu"] = section(dict(snapshot), "hardware").get("cpu")
-    facts["GPU driver"] = gpu.get("driver")
-    devices = gpu.get("devices")
-    if isinstance(devices, list) and devices:
-        facts["GPUs"] = ", ".join(str(item.get("name")) for item in devices)
-    for name, value in section(dict(snapshot), "variables").items():
-        if not name.startswith(_OF_ATTEMPT):
-            facts[f"variable {name}"] = value
-    return facts
+def _called(group: str, name: str) -> str | None:
+    """Return what to call a fact, None for one that says nothing about numbers."""
+    if group in _GROUPS:
+        return None if name in _OF_ATTEMPT else f"{_GROUPS[group]} {name}"
+    device = _GPU.fullmatch(name) if group == "gpu" else None
+    return f"GPU {device[1]}" if device else _FACTS.get((group, name))

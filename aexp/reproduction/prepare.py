@@ -96,12 +96,16 @@ def _bring_experiment(original: Repo, repo: Repo, recorded: Recorded) -> list[st
         write_atomic(target, file.data)
         if there is None:
             remarks.append(f"experiment {experiment} is not in the commit: it is {file.version}")
-    if file.experiment(experiment).prelude is not None:
+    if not _has_prelude(recorded) and file.experiment(experiment).prelude is not None:
         remarks.append(
             f"the prelude is that of {os.path.basename(file.name)} {file.version}; what it was "
             "when the run was executed is not recorded"
         )
     return remarks
+
+
+def _has_prelude(recorded: Recorded) -> bool:
+    return isinstance(recorded.facts.get("prelude"), str)
 
 
 def _find(repo: Repo, experiment: str) -> str | None:
@@ -114,6 +118,8 @@ def _find(repo: Repo, experiment: str) -> str | None:
 def _document(repo: Repo, recorded: Recorded) -> dict[str, Any]:
     run, now = recorded.run, utc_now()
     queue = {"queued_at": now, "runner_command_override": SOURCED}
+    if _has_prelude(recorded):
+        queue["prelude_override"] = recorded.facts["prelude"]
     if run.tag is not None:
         queue["tag"] = run.tag
     record: dict[str, Any] = {

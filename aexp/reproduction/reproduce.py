@@ -60,7 +60,9 @@ class Reproduction(NamedTuple):
         if code.patch_path:
             patch = shlex.quote(code.patch_path)
             lines.append(f"git -C {place} apply --whitespace=nowarn {patch}")
-        return [*lines, f"cd {place}", self.command]
+        prelude = self.recorded.facts.get("prelude")
+        before = [prelude] if isinstance(prelude, str) else []
+        return [*lines, f"cd {place}", *before, self.command]
 
     @property
     def next(self) -> str | None:

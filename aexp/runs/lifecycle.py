@@ -3,9 +3,9 @@
 import os
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aexp.errors import AexpError, StatusError
 from aexp.model import COMPLETE, FAILED, QUEUED, RUNNING, Run, short
@@ -74,32 +74,34 @@ def executing(
     heartbeat_s: float | None = None,
     end: Callable[[BaseException | None], Outcome] = end_of_block,
     on_beat: Callable[[], None] | None = None,
+    by_hand: Mapping[str, Any] | None = None,
 ) -> Iterator[Run | None]:
     """Execute a block as a run, as `run_lifecycle` says, without signac.
 
     Yields the run with its new attempt, None unless `mark_started`. `end` says what the end
-    of the block means; `on_beat` is called after every heartbeat.
+    of the block means; `on_beat` is called after every heartbeat; `by_hand` says how the
+    process was started.
     """
     claim = _claim(repo, job_id)
     try:
-        run = _begin(repo, claim) if mark_started else None
+        run = _begin(repo, claim, by_hand) if mark_started else None
         with _heartbeat(repo, claim, interval_s(heartbeat_s), on_beat):
             try:
                 yield run
             except BaseException as error:
                 if not mark_started and isinstance(error, Exception):
-                    _begin(repo, claim)
+                    _begin(repo, claim, by_hand)
                 end_attempt(repo, job_id, end(error), claim=claim)
                 raise
         if not mark_started:
-            _begin(repo, claim)
+            _begin(repo, claim, by_hand)
         end_attempt(repo, job_id, end(None), claim=claim)
     finally:
         claims.release(repo, claim)
 
 
-def _begin(repo: Repo, claim: Claim) -> Run:
-    run = begin_attempt(repo, claim)
+def _begin(repo: Repo, claim: Claim, by_hand: Mapping[str, Any] | None) -> Run:
+    run = begin_attempt(repo, claim, by_hand=by_hand or {})
     if run.is_terminal:
         raise StatusError(
             f"run {short(run.job_id)} has been stopped",

@@ -3,8 +3,10 @@
 import json
 import math
 import os
+import re
 import time as clock
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 from aexp.errors import MetricError, StoreReadOnly
@@ -12,7 +14,8 @@ from aexp.ledger.projection import json_number
 
 _CHUNK = 1 << 20
 _MAX_LINE = 1 << 23  # no row is that long; what is, is not ours and is passed over
-_ROW_BEGINS = b'{"attempt":'
+_ROW_BEGINS = rb'\{"attempt":\d+,"step":(?:null|-?\d+),"time":'
+_MAX_TRIES = 100  # a line that only looks like rows must not cost its square
 _NAMES = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _decode = json.JSONDecoder(parse_constant=str).decode  # names for what JSON does not know
 _HINT = "log numbers, text, or nested mappings of them, for instance float(value)"
@@ -57,6 +60,7 @@ class SeriesWriter:
         self.path = path
         self._descriptor = -1
         self._torn = False
+        self._has_nan = False
         self._head = f'{{"attempt":{int(attempt)},"step":'
 
     def append(
@@ -73,10 +77,11 @@ class SeriesWriter:
             If the file cannot be written.
         """
         number = "null" if step is None else str(step if type(step) is int else _step(step))
-        when = _seconds(time) or clock.time()
+        when = clock.time() if time is None else _time(time)
         try:
-            text = _encode(metrics)
+            text = _encode(_named(metrics) if self._has_nan else metrics)
         except (TypeError, ValueError, RecursionError):
+            self._has_nan = True  # one NaN mostly means more of them
             text = _encode_slowly(metrics)
         if text[0] != "{":
             raise MetricError(f"{type(metrics).__name__} is no mapping of names to values", _HINT)
@@ -219,8 +224,11 @@ def _object_of_series(line: bytes) -> dict[str, Any] | None:
     value = _object(line)
     if value is None:
         # Two rows on one line: a process was killed within the first, another one went on.
-        begin = line.rfind(_ROW_BEGINS)
-        value = _object(line[begin:]) if begin > 0 else None
+        # The first beginning from which all of the rest is an object: metrics may hold others.
+        for found in islice(re.finditer(_ROW_BEGINS, line), _MAX_TRIES):
+            value = _object(line[found.start() :])
+            if value is not None:
+                break
     return value
 
 
@@ -271,6 +279,16 @@ def plain(value: Any, name: str = "", depth: int = 0) -> Any:
     return plain(_item(value, name), name, depth + 1)
 
 
+def _named(value: Any) -> Any:
+    """Return `value` with names for numbers that JSON does not know; other types as they are."""
+    kind = type(value)
+    if kind is float:
+        return value if value - value == 0 else json_number(value)
+    if kind is dict:
+        return {key: _named(item) for key, item in value.items()}
+    return [_named(item) for item in value] if kind is list else value
+
+
 def _default(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else _item(value, "")
 
@@ -283,7 +301,11 @@ _encode = json.JSONEncoder(
 def _encode_slowly(metrics: Any) -> str:
     """Encode what the fast way refuses: NaN and infinities, or raise the error that says why."""
     try:
-        return json.dumps(plain(metrics), separators=(",", ":"), allow_nan=False)
+        return _encode(_named(metrics))
+    except (TypeError, ValueError, RecursionError):
+        pass  # scalars of other libraries that are NaN, or something that is refused
+    try:
+        return _encode(plain(metrics))
     except ValueError as error:  # an integer of thousands of digits
         raise MetricError(f"the values cannot be written: {error}", _HINT) from error
 
@@ -316,6 +338,16 @@ def _step(step: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
         raise MetricError(f"the step {step!r} is not a whole number", "give a whole number")
     return int(value)
+
+
+def _time(time: Any) -> float:
+    value = time if isinstance(time, (int, float)) else _item(time, "time")
+    when = None if isinstance(value, bool) else _seconds(value)
+    if when is None:
+        raise MetricError(
+            f"the time {time!r} is no number of seconds", "give seconds since 1970: time.time()"
+        )
+    return when
 
 
 def _object(line: bytes) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ the ledger, then shown by the sentinel. A crash between two of these is repaired
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aexp.errors import StatusError
@@ -35,6 +35,7 @@ from aexp.runs.publish import entry_of, publish
 from aexp.runs.store import read_run_to_edit
 from aexp.version import __version__
 
+_MAX_PRELUDE = 10_000
 _ALLOWED: dict[str, frozenset[str]] = {
     CREATED: frozenset({QUEUED, RUNNING, *TERMINAL_STATUSES}),
     QUEUED: frozenset({RUNNING, *TERMINAL_STATUSES}),
@@ -85,8 +86,10 @@ def begin_attempt(
     claim: Claim,
     *,
     command: str | None = None,
+    prelude: str | None = None,
     log: str | None = None,
     environment: dict[str, str] | None = None,
+    by_hand: Mapping[str, Any] | None = None,
     origin: dict[str, str] | None = None,
 ) -> Run:
     """Record that a claimed run starts to execute, unless a person has asked to stop it.
@@ -133,11 +136,15 @@ def begin_attempt(
             attempt["slurm_job_id"] = owner.slurm_job_id
         if command is not None:
             attempt["command"] = command
+        if prelude is not None and len(prelude) <= _MAX_PRELUDE:
+            attempt["prelude"] = prelude
         if log is not None:
             attempt["log"] = log
         if environment is not None:
             attempt["environment"] = environment
         attempt.update(origin or {})
+        if by_hand is not None:
+            attempt["by_hand"] = dict(by_hand)
         record["attempts"] = [*run.attempts, attempt]
 
     return change_run(repo, claim.job_id, edit)

@@ -6,7 +6,7 @@ Everything in ``__all__`` is imported when it is first used.
 from typing import Any
 
 _HOMES = {
-    "MlflowAdapter": "aexp.trackers.mlflow",
+    "MlflowAdapter": "aexp.trackers.mlflow.adapter",
     "NoopAdapter": "aexp.trackers.noop",
     "OfflineRun": "aexp.trackers.contract",
     "RunHandle": "aexp.trackers.contract",
@@ -15,13 +15,13 @@ _HOMES = {
     "TrackerAdapter": "aexp.trackers.contract",
     "TrackerBinding": "aexp.trackers.contract",
     "TrackerInitError": "aexp.errors",
-    "WandbAdapter": "aexp.trackers.wandb",
+    "WandbAdapter": "aexp.trackers.wandb.adapter",
     "bind_tracker": "aexp.trackers.binding",
     "find_offline_runs": "aexp.trackers.offline",
     "get_adapter": "aexp.trackers.registry",
-    "prepare_tracker": "aexp.trackers.prepare",
+    "prepare_tracker": "aexp.trackers.wandb.prepare",
     "sync_offline_runs": "aexp.trackers.offline",
-    "tracked_run": "aexp.trackers.prepare",
+    "tracked_run": "aexp.trackers.wandb.prepare",
 }
 
 __all__ = sorted(_HOMES)

@@ -44,7 +44,9 @@ def check_settings(value: object) -> dict[str, Any] | None:
     settings = read_tracker(value)
     if settings is not None:
         backend = settings["backend"]
-        check_options(backend, adapter_class(backend), adapter_options(settings))
+        kind = adapter_class(backend)
+        check_options(backend, kind, adapter_options(settings))
+        kind.check(settings)
     return settings
 
 

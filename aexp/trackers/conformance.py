@@ -122,7 +122,8 @@ class _Suite:
                 message = check()
             except Exception as error:
                 words = error.message if isinstance(error, AexpError) else str(error)
-                message = f"{type(error).__name__}: {words}"
+                hint = getattr(error, "hint", None)
+                message = f"{type(error).__name__}: {words}" + (f"; {hint}" if hint else "")
             found.append(CheckResult(name, not message, message or ""))
             if message and is_needed:
                 break

@@ -6,6 +6,7 @@ Nothing here, nor anywhere in an adapter's module, imports a tracker's SDK when 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -142,6 +143,27 @@ class TrackerAdapter(ABC):
     """
 
     name: str = ""
+    remark: str | None = None
+    """What `environment` has found and a person should know, for instance that it is offline."""
+
+    @classmethod
+    def check(cls, settings: Mapping[str, Any]) -> None:
+        """Refuse settings that the tracker would refuse, when runs are queued with them.
+
+        No tracker is asked and no SDK imported here: runs may be queued where there is none.
+
+        Parameters
+        ----------
+        settings : mapping
+            ``backend``, ``project``, ``offline``, ``entity``, ``uri`` and ``options``, as far
+            as they are given.
+
+        Raises
+        ------
+        UsageError
+            With a hint that says what is possible.
+        """
+        return
 
     @abstractmethod
     def init_run(
@@ -240,13 +262,24 @@ def call_supported(method: Callable[..., Any], /, *args: Any, **keywords: Any) -
 
     Adapters that were written to a shorter contract work by this, and by this alone.
     """
+    try:
+        taken = _taken(method)
+    except TypeError:  # not hashable, or without a signature: it takes what it takes
+        taken = None
+    if taken is not None:
+        keywords = {key: value for key, value in keywords.items() if key in taken}
+    return method(*args, **keywords)
+
+
+@lru_cache(maxsize=64)
+def _taken(method: Callable[..., Any]) -> frozenset[str] | None:
+    """Return the keywords that a callable takes, None for all; asked once, not for every row."""
     import inspect
 
     try:
         parameters = inspect.signature(method).parameters.values()
-    except (TypeError, ValueError):  # a callable without a signature takes what it takes
-        return method(*args, **keywords)
-    if not any(one.kind is one.VAR_KEYWORD for one in parameters):
-        names = {one.name for one in parameters if one.kind is not one.POSITIONAL_ONLY}
-        keywords = {key: value for key, value in keywords.items() if key in names}
-    return method(*args, **keywords)
+    except ValueError:
+        return None
+    if any(one.kind is one.VAR_KEYWORD for one in parameters):
+        return None
+    return frozenset(one.name for one in parameters if one.kind is not one.POSITIONAL_ONLY)

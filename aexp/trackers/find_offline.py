@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aexp.errors import AexpError, CorruptFileWarning, NotInstalled, RepoNotFound, UsageError
-from aexp.files import parse_object, read_bytes
+from aexp.files import read_object
 from aexp.model import JOB_ID, RUNNING, Run, printable, section
-from aexp.paths import DEFAULT_STORE, DOCUMENT, Repo
+from aexp.paths import DEFAULT_STORE, DOCUMENT, TRACKER, Repo
 from aexp.runs.claims import liveness, read_owner
 from aexp.slurm import DEAD, JobStates
-from aexp.trackers import mlflow_local, wandb_offline
+from aexp.trackers import synced, unsent
 from aexp.trackers.contract import OfflineRun
-from aexp.trackers.registry import BUILT_IN, NONE, adapter_for, adapter_options
+from aexp.trackers.mlflow import local as mlflow_local
+from aexp.trackers.registry import BUILT_IN, NONE, adapter_for, adapter_options, backends
+from aexp.trackers.wandb import offline as wandb_offline
 
 # These are found without the SDK, by the folder that they leave.
 _FOLDERS = {
@@ -40,22 +42,31 @@ class Store(NamedTuple):
     repo: Repo | None
 
 
-class Found(NamedTuple):
+class Found:
     """What one run's folder holds.
 
     Attributes
     ----------
     workspace : str
         The run's folder.
-    run : Run or None
-        The run itself, None where there is no document to read.
     offline : list of OfflineRun
         Oldest first.
+    covering : set of pathlib.Path
+        Those of an opening that has not come to its end: with them all of the run is there.
     """
 
-    workspace: str
-    run: Run | None
-    offline: list[OfflineRun]
+    def __init__(self, workspace: str, offline: list[OfflineRun], run: Run | None = None) -> None:
+        self.workspace = workspace
+        self.offline = offline
+        self.covering: set[Path] = set()
+        self._run = run
+
+    @property
+    def run(self) -> Run | None:
+        """The run's document, read when it is first asked for; None where there is none."""
+        if self._run is None:
+            self._run = _read(self.workspace)
+        return self._run
 
     def options(self, backend: str) -> dict[str, Any]:
         """Return the options that the run's settings have for a backend's adapter."""
@@ -104,24 +115,40 @@ def find(
         Only this backend's.
     """
     adapters: dict[str, Any] = {}
+    # A document is read only where there can be a tracker that is known by nothing else.
+    has_others = bool(set(backends()) - set(BUILT_IN))
     for name in sorted(job_ids) if job_ids is not None else _names(store):
         workspace = os.path.join(store.workspace, name)
         try:
             inside = os.listdir(workspace)
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             continue
-        offline: list[OfflineRun] = []
+        found = Found(workspace, [])
         for folder, (of_backend, look) in _FOLDERS.items():
             if folder in inside and backend in (None, of_backend):
-                offline += look(workspace)
-        document = _document(workspace) if DOCUMENT in inside else None
-        if document is None and not offline:
-            continue
-        run = _parsed(name, workspace, document)
-        if run is not None:
-            offline += _others(run, workspace, backend, adapters)
-        if offline:
-            yield Found(workspace, run, offline)
+                found.offline += look(workspace)
+        is_traced = TRACKER in inside and not any(folder in inside for folder in _FOLDERS)
+        if (has_others or is_traced) and found.run is not None:
+            found.offline += _others(found.run, workspace, backend, adapters)
+        if TRACKER in inside and store.repo is not None and unsent.is_unsent(store.repo, name):
+            _add_unsent(store.repo, found, backend)
+        if found.offline:
+            yield found
+
+
+def _add_unsent(repo: Repo, found: Found, backend: str | None) -> None:
+    """Add a run whose tracker was never opened, unless an opening that began is there."""
+    if found.run is None:
+        return
+    known = synced.marks(found.workspace)
+    done = {str(Path(found.workspace, key)) for key in known}
+    for one in unsent.find(repo, found.run):
+        same = [
+            run for run in found.offline if (run.backend, run.run_id) == (one.backend, one.run_id)
+        ]
+        found.covering = {run.path for run in unsent.covering(found.run, same, done)}
+        if not found.covering and backend in (None, one.backend):
+            found.offline.append(one)
 
 
 def _names(store: Store) -> list[str]:
@@ -134,23 +161,15 @@ def _names(store: Store) -> list[str]:
     return sorted(name for name in names if JOB_ID.fullmatch(name))
 
 
-def _document(workspace: str) -> bytes | None:
-    """Return a run's document if a tracker is spoken of in it."""
-    try:
-        data = read_bytes(os.path.join(workspace, DOCUMENT))
-    except AexpError:
-        return None
-    return data if data and b'"tracker"' in data else None
-
-
-def _parsed(name: str, workspace: str, document: bytes | None) -> Run | None:
+def _read(workspace: str) -> Run | None:
+    """Return a run without its state point, which nothing here asks for."""
     path = os.path.join(workspace, DOCUMENT)
     try:
-        data = document if document is not None else read_bytes(path)
-        return Run(name, {}, parse_object(data, path)) if data else None
+        doc = read_object(path)
     except AexpError as error:
-        warnings.warn(error.message, CorruptFileWarning, stacklevel=3)
+        warnings.warn(error.message, CorruptFileWarning, stacklevel=5)
         return None
+    return None if doc is None else Run(os.path.basename(workspace), {}, doc)
 
 
 def _others(

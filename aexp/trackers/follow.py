@@ -12,20 +12,23 @@ import sys
 import threading
 from typing import Any, NoReturn
 
+from aexp.environment.scrub import scrub_value
 from aexp.errors import AexpError, TrackerInitError
-from aexp.files import pretty_json, write_atomic
 from aexp.ledger.projection import final_metrics
-from aexp.model import COMPLETE, Run, printable
+from aexp.model import COMPLETE, RUNNING, Run, printable
 from aexp.paths import ASSETS, METRICS, SERIES, Repo
 from aexp.runs.series import Row, SeriesReader, numbers, parse_lines
 from aexp.runs.store import read_run
 from aexp.trackers.binding import binding_for, record_handle, wanted
 from aexp.trackers.contract import RunHandle, TrackerAdapter, call_supported
 from aexp.trackers.cursor import Cursor
-from aexp.trackers.files import STATE, init_bound_s, read_owner, tracker_file
+from aexp.trackers.files import init_bound_s, read_owner
 from aexp.trackers.frame import frame_of
-from aexp.trackers.pipe import Ending, Pipe
+from aexp.trackers.pipe import DEAD_S, Ending, Pipe
 from aexp.trackers.registry import adapter_for
+from aexp.trackers.report import report
+from aexp.trackers.turn import take_turn
+from aexp.trackers.unsent import RESEND
 
 POLL_S = 0.5
 _BATCH = 500
@@ -49,11 +52,24 @@ class Follower:
         From the wrapper.
     fallback : str, optional
         Why the tracker is used offline although the run's settings say otherwise.
+    turn : int, optional
+        The descriptor of the lock that `take_turn` gives; an offline beginning keeps it.
+    resends : bool, default False
+        Bring a run that has ended to the tracker itself: what fails stays unsent.
     """
 
     def __init__(
-        self, repo: Repo, job_id: str, attempt: int, pipe: Pipe, fallback: str | None = None
+        self,
+        repo: Repo,
+        job_id: str,
+        attempt: int,
+        pipe: Pipe,
+        fallback: str | None = None,
+        turn: int | None = None,
+        *,
+        resends: bool = False,
     ) -> None:
+        self.turn, self.resends = turn, resends
         self.repo, self.job_id, self.attempt, self.pipe = repo, job_id, attempt, pipe
         self.fallback = fallback
         run = read_run(repo, job_id)
@@ -62,7 +78,7 @@ class Follower:
             raise TrackerInitError("the run has no tracker")
         self.settings = settings
         self.backend = str(settings["backend"])
-        self.offline = fallback is not None or bool(settings.get("offline"))
+        self.offline = fallback is not None or (bool(settings.get("offline")) and not resends)
         self.binding = binding_for(run, settings)
         self.frame = frame_of(repo, run)
         self.first_attempt = int(run.record.get("attempts_before") or 0) + 1
@@ -75,6 +91,7 @@ class Follower:
         self.handle: RunHandle | None = None
         self.failures = 0
         self.rows = 0
+        self.is_passed: set[str] = set()  # files that have rows of a later attempt
         self.problems: list[str] = []
 
     @property
@@ -95,23 +112,27 @@ class Follower:
     def send_rows(self, *, last: bool = False) -> None:
         """Hand on the rows that have come since the last look."""
         for reader, key in ((self.series, "series"), (self.file, "file")):
-            while rows := reader.read(_BATCH):
+            while key not in self.is_passed and (rows := reader.read(_BATCH)):
                 self._send(rows, key, reader.offset)
             if last:  # nobody writes any more: the last line needs no newline
                 rest = _rest(reader.path, reader.offset)
-                if reader.offset and rest.strip():
+                if reader.offset and rest.strip() and key not in self.is_passed:
                     self._send(parse_lines([rest], reader.flat), key, reader.offset + len(rest))
 
     def _send(self, rows: list[Row], key: str, end: int) -> None:
         at = self.cursor.value
         for row in rows[at[key + "_sent"] :]:
+            if row.attempt > self.attempt:  # this follower's wrapper is dead, the run goes on
+                self.is_passed.add(key)
+                break
             at[key + "_sent"] += 1
             if key == "file":
                 row = row._replace(attempt=self.attempt)
             metrics = numbers(row.metrics)
             if row.attempt < self.first_attempt or not metrics or not self._is_open():
                 continue
-            if not self.cursor.is_new(row):
+            metrics = self.cursor.new_of(row, metrics)
+            if not metrics:
                 continue
             if not self.gathers:
                 self.cursor.save()
@@ -119,24 +140,31 @@ class Follower:
                 self.rows += 1
         if self.gathers:
             self._call(self.adapter.flush)
-        at[key], at[key + "_sent"] = end, 0
+        if key not in self.is_passed:
+            at[key], at[key + "_sent"] = end, 0
         self.cursor.save()
 
     def send_assets(self) -> None:
         """Hand on the files that the run has kept since the last look."""
         path = self.repo.run_file(self.job_id, _INDEX)
-        data = _rest(path, self.cursor.value["assets"])
-        for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True):
-            self.cursor.value["assets"] += len(line)
-            self.cursor.save()
-            name, where, attempt = _asset(line)
-            if where and attempt >= self.first_attempt and self._is_open():
-                whole = os.path.join(self.repo.run_dir(self.job_id), where)
-                self._call(self.adapter.log_artifact, name, whole)
+        while True:
+            data = _rest(path, self.cursor.value["assets"])
+            lines = data[: data.rfind(b"\n") + 1].splitlines(keepends=True)
+            if not lines:
+                return
+            for line in lines:
+                self.cursor.value["assets"] += len(line)
+                self.cursor.save()
+                name, where, attempt = _asset(line)
+                if where and attempt >= self.first_attempt and self._is_open():
+                    whole = os.path.join(self.repo.run_dir(self.job_id), where)
+                    self._call(self.adapter.log_artifact, name, whole)
 
     def end(self, ending: Ending | None) -> None:
         """Bring the tracker's run to its end: final numbers, then how it ended."""
         run = read_run(self.repo, self.job_id)
+        if ending is None:
+            ending = _recorded_ending(run, self.attempt)
         if ending is not None:
             self.send_rows(last=True)
             # An attempt that is to be repeated and has logged nothing leaves no trace.
@@ -161,9 +189,12 @@ class Follower:
         if owner is not None and owner.backend == self.backend:
             return False
         bound = init_bound_s()
-        if not self.offline and seconds is not None and seconds < bound:
+        has_way_out = not self.offline and not self.resends
+        if has_way_out and seconds is not None and seconds < bound:
             self._go_offline("there was no time left to reach it")
         self.handle = self._init(bound)
+        # An adapter may choose the id itself; the next attempt knows the run by that one.
+        self.cursor.run_id = f"{self.backend}:{self.handle.id}"
         next_step = self.handle.extra.get("next_step")
         if isinstance(next_step, int):
             self.cursor.raise_to(next_step)
@@ -171,6 +202,7 @@ class Follower:
             record_handle(self.repo, self.job_id, self.handle, self.attempt)
         except AexpError as error:
             self._note(error)
+        report(self.repo, self.job_id, self.attempt, self, ended=False)
         return True
 
     def _init(self, bound: float) -> RunHandle:
@@ -191,7 +223,7 @@ class Follower:
                     attempt=self.attempt,
                 )
         except Exception as error:
-            if self.offline:
+            if self.offline or self.resends:
                 raise
             self._go_offline(_words(error))
         if not isinstance(handle, RunHandle):
@@ -200,12 +232,18 @@ class Follower:
 
     def _go_offline(self, why: str) -> NoReturn:
         """Begin again as a program that uses the tracker offline: nothing of an SDK is left."""
-        print(f"aexp: offline from here on: {why}", flush=True)
-        if self.offline:  # this was offline already: there is no second way
+        if self.offline or self.resends:  # there is no second way
+            print(f"aexp: {why}", flush=True)
             report(self.repo, self.job_id, self.attempt, self, problem=why)
             os._exit(1)
+        print(f"aexp: offline from here on: {why}", flush=True)
         self.pipe.hand_on()
-        arguments = [self.job_id, str(self.attempt), "--offline", why, *self.pipe.ending_words()]
+        turn = "-"
+        if self.turn is not None:
+            os.set_inheritable(self.turn, True)
+            turn = str(self.turn)
+        arguments = [self.job_id, str(self.attempt), "--offline", why, turn]
+        arguments += self.pipe.ending_words()
         os.execv(sys.executable, [sys.executable, "-P", "-m", "aexp.trackers.follow", *arguments])
 
     def _call(self, method: Any, *arguments: Any, **keywords: Any) -> bool:
@@ -251,28 +289,13 @@ class _Guard:
         self._timer.cancel()
 
 
-def report(
-    repo: Repo,
-    job_id: str,
-    attempt: int,
-    follower: Follower | None,
-    *,
-    problem: str | None = None,
-    hint: str | None = None,
-) -> None:
-    """Write down how the tracker's side of an attempt went, for the wrapper and for people."""
-    told = follower.problems if follower is not None else []
-    state = {
-        "attempt": attempt,
-        "offline": follower.offline if follower is not None else None,
-        "fallback": follower.fallback_words if follower is not None else None,
-        "rows": follower.rows if follower is not None else 0,
-        "opened": follower is not None and follower.handle is not None,
-        "problem": problem or (told[0] if told else None),
-        "problems": len(told) + bool(problem),
-        "hint": hint,
-    }
-    write_atomic(tracker_file(repo, job_id, STATE), pretty_json(state))
+def _recorded_ending(run: Run, attempt: int) -> Ending | None:
+    """Return how an attempt ended whose wrapper was killed after it had written that down."""
+    last = run.attempts[-1] if run.attempts else {}
+    if last.get("attempt") != attempt or last.get("status") == RUNNING:
+        return None
+    code = last.get("returncode")
+    return Ending(run.status, code if isinstance(code, int) else None, DEAD_S)
 
 
 def _final(run: Run, attempt: int) -> dict[str, Any]:
@@ -308,7 +331,7 @@ def _asset(line: bytes) -> tuple[str, str | None, int]:
 
 def _words(error: Exception) -> str:
     message = error.message if isinstance(error, AexpError) else f"{type(error).__name__}: {error}"
-    return printable(message)[:500]
+    return printable(scrub_value(message))[:500]  # an SDK may quote an address with its key
 
 
 def main(arguments: list[str]) -> int:
@@ -317,12 +340,22 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         # A scheduler ends all processes of a job at once; the wrapper tells when it is over.
         signal.signal(number, lambda *_: None)
-    pipe = Pipe(arguments[4:])
+    pipe = Pipe(arguments[5:])
     repo = Repo.find()
     follower = None
     try:
         fallback = arguments[3] if arguments[2:3] == ["--offline"] else None
-        follower = Follower(repo, job_id, attempt, pipe, fallback)
+        resends = arguments[2:3] == [RESEND]  # whoever asks for it has the turn
+        turn = None
+        if resends:
+            pass
+        elif arguments[4:5] and arguments[4].isdigit():
+            turn = int(arguments[4])
+            os.set_inheritable(turn, False)
+        else:
+            turn = take_turn(repo.run_dir(job_id), pipe)
+        follower = Follower(repo, job_id, attempt, pipe, fallback, turn, resends=resends)
+        report(repo, job_id, attempt, follower, ended=False)
         follower.end(follower.follow())
     except Exception as error:
         print(f"aexp: {_words(error)}", flush=True)

@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,11 +11,12 @@ from aexp.errors import AexpError, UsageError
 from aexp.model import printable
 from aexp.paths import Repo
 from aexp.slurm import JobStates
-from aexp.trackers import synced
+from aexp.trackers import synced, unsent
 from aexp.trackers.bound_url import set_url
 from aexp.trackers.contract import OfflineRun, SyncResult
 from aexp.trackers.find_offline import Found, Store, find, is_running, open_store
 from aexp.trackers.sync_process import Processes
+from aexp.trackers.turn import turn_if_free
 
 DEFAULT_JOBS = 4
 DEFAULT_TIMEOUT_S = 600.0
@@ -148,18 +149,16 @@ def sync_offline_runs(
     for one in find(store, job_ids=job_ids, backend=backend):
         chains += _chains(store, one, states, again=again)
     results = [result for chain in chains for result in chain.results]
-    due = [result for chain in chains for result in chain.results if result.state == WOULD_SYNC]
-    live = [chain for chain in chains if chain.is_running]
     if not running:
-        for chain in live:
+        for chain in chains:
             chain.leave_alone()
-        due = [result for result in due if result.state == WOULD_SYNC]
+    due = [chain for chain in chains if chain.is_due]
     if dry_run or not due:
         return results
     if on_start is not None:
-        on_start(len(due))
+        on_start(sum(len(chain.due()) for chain in due))
     work = _Work(store, again=again, timeout_s=timeout_s, on_result=on_result)
-    work.do([chain for chain in chains if chain.due()], jobs)
+    work.do(due, jobs)
     return results
 
 
@@ -169,28 +168,28 @@ class _Chain:
 
     found: Found
     runs: list[OfflineRun]
-    is_running: bool
+    is_running: bool = False
     results: list[OfflineSync] = field(default_factory=list)
 
-    def due(self) -> Iterator[tuple[OfflineRun, OfflineSync]]:
-        pairs = zip(self.runs, self.results, strict=True)
-        return (pair for pair in pairs if pair[1].state == WOULD_SYNC) if self._any() else iter(())
-
-    def _any(self) -> bool:
+    @property
+    def is_due(self) -> bool:
         return any(result.state == WOULD_SYNC for result in self.results)
 
+    def due(self) -> list[tuple[OfflineRun, OfflineSync]]:
+        pairs = zip(self.runs, self.results, strict=True)
+        return [pair for pair in pairs if pair[1].state == WOULD_SYNC]
+
     def leave_alone(self) -> None:
-        for result in self.results:
-            if result.state == WOULD_SYNC:
+        for _, result in self.due():
+            if self.is_running:
                 result.state = IS_RUNNING
 
 
 def _chains(store: Store, found: Found, states: JobStates, *, again: bool) -> list[_Chain]:
     known = synced.marks(found.workspace)
-    is_live = is_running(store, found.run, states)
     chains: dict[tuple[str, str], _Chain] = {}
     for run in found.offline:
-        chain = chains.setdefault((run.backend, run.run_id), _Chain(found, [], is_live))
+        chain = chains.setdefault((run.backend, run.run_id), _Chain(found, []))
         entry = known.get(synced.key(found.workspace, run))
         is_done = isinstance(entry, dict) and not again
         url = entry.get("url") if isinstance(entry, dict) else None
@@ -205,6 +204,10 @@ def _chains(store: Store, found: Found, states: JobStates, *, again: bool) -> li
                 url=url if isinstance(url, str) else None,
             )
         )
+    due = [chain for chain in chains.values() if chain.is_due]
+    if due and is_running(store, found.run, states):
+        for chain in due:
+            chain.is_running = True
     return list(chains.values())
 
 
@@ -260,7 +263,7 @@ class _Work:
 
     def _chain(self, chain: _Chain) -> None:
         is_blocked = False
-        for run, result in list(chain.due()):
+        for run, result in chain.due():
             if not is_blocked:
                 self._sync(chain, run, result)
                 is_blocked = not result.ok
@@ -284,10 +287,15 @@ class _Work:
                     # Another process was quicker.
                     result.state = ALREADY
                     return
-                options = chain.found.options(run.backend)
-                root = self.store.repo.root if self.store.repo is not None else None
-                done = self.processes.sync(run, options, root=root, timeout_s=self.timeout_s)
-                self._note(chain, run, result, done)
+                with turn_if_free(workspace) as is_ours:
+                    if not is_ours and not chain.is_running:
+                        # The wrapper was killed; its follower is still at work.
+                        result.state = IS_RUNNING
+                        return
+                    options = chain.found.options(run.backend)
+                    root = self.store.repo.root if self.store.repo is not None else None
+                    done = self.processes.sync(run, options, root=root, timeout_s=self.timeout_s)
+                    self._note(chain, run, result, done)
         except (AexpError, OSError) as error:
             message = error.message if isinstance(error, AexpError) else str(error)
             _fail(result, message, getattr(error, "hint", None) or "")
@@ -306,8 +314,10 @@ class _Work:
         page, mark, place = (done.url or "").partition("#")  # MLflow's pages are fragments
         result.url = strip_url(page) + mark + scrub_value(place) or None
         result.state = SYNCED
-        if not chain.is_running:
+        if not chain.is_running and not unsent.is_one(run):
             synced.mark(chain.found.workspace, run, result.url)
+            if run.path in chain.found.covering and self.store.repo is not None and run.job_id:
+                unsent.settle(self.store.repo, run.job_id)
         if self.store.repo is not None and run.job_id and result.url:
             set_url(self.store.repo, run.job_id, run, result.url)
 

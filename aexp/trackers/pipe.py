@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-_DEAD_S = 30.0  # how long the tracker may still take when nobody waits for it
+DEAD_S = 30.0  # how long the tracker may still take when nobody waits for it
 
 
 class Ending(NamedTuple):
@@ -43,6 +43,7 @@ class Pipe:
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
+        self._is_timed = False
 
     def wait(self, seconds: float) -> tuple[bool, Ending | None]:
         """Wait a moment; return whether the attempt has ended, and how if that was said."""
@@ -54,7 +55,9 @@ class Pipe:
             if data and b"\n" not in self._text:
                 return False, None
         ending = self._ending()
-        self.end_by(_DEAD_S if ending is None else ending.seconds)
+        if not self._is_timed:
+            self._is_timed = True
+            self.end_by(DEAD_S if ending is None else ending.seconds)
         return True, ending
 
     def _ending(self) -> Ending | None:

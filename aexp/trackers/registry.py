@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 GROUP = "aexp.trackers"  # of entry points
 NONE = "none"  # the backend of a run that is not tracked
 BUILT_IN = {
-    "mlflow": "aexp.trackers.mlflow:MlflowAdapter",
+    "mlflow": "aexp.trackers.mlflow.adapter:MlflowAdapter",
     "noop": "aexp.trackers.noop:NoopAdapter",
-    "wandb": "aexp.trackers.wandb:WandbAdapter",
+    "wandb": "aexp.trackers.wandb.adapter:WandbAdapter",
 }
 # Settings that say where a run is filed; all others are the adapter's own.
 FILING = frozenset({"backend", "project", "offline", "options"})
@@ -120,10 +120,13 @@ def adapter_options(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_options(backend: str, kind: "type[TrackerAdapter]", options: Mapping[str, Any]) -> None:
-    """Refuse options that an adapter's class does not take."""
+    """Refuse options that an adapter's class does not take, or not with such a value."""
     import inspect
 
     parameters = inspect.signature(kind).parameters.values()
+    for one in parameters:
+        if one.name in options:
+            _check_value(f"{backend}: {one.name}", one.annotation, options[one.name])
     if any(one.kind is one.VAR_KEYWORD for one in parameters):
         return
     names = sorted(one.name for one in parameters if one.kind is not one.VAR_POSITIONAL)
@@ -133,6 +136,17 @@ def check_options(backend: str, kind: "type[TrackerAdapter]", options: Mapping[s
                 f"the tracker {printable(backend)} has no option {printable(key)}",
                 "its options: " + (", ".join(names) or "none"),
             )
+
+
+def _check_value(where: str, kind: object, value: object) -> None:
+    """Refuse what is no number, or neither true nor false, where the class says so."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kind in (float, "float", int, "int") and not is_number:
+        raise UsageError(f"{printable(where)}: {value!r} is no number", "write a number")
+    if kind in (bool, "bool") and not isinstance(value, bool):
+        raise UsageError(
+            f"{printable(where)}: {value!r} is neither true nor false", "write true or false"
+        )
 
 
 def _entry_points() -> "dict[str, EntryPoint]":

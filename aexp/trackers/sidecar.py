@@ -61,6 +61,7 @@ class Sidecar:
         self._say = say
         self._process: subprocess.Popen[bytes] | None = None
         self._backend = "?"
+        self._remark: str | None = None
         self.environment: dict[str, str] = {}
         try:
             settings = wanted(run)
@@ -113,13 +114,15 @@ class Sidecar:
             from aexp.trackers.frame import frame_of
 
             try:
+                adapter = adapter_for(settings)
                 found = call_supported(
-                    adapter_for(settings).environment,
+                    adapter.environment,
                     binding,
                     workspace=self._repo.run_dir(self._job_id),
                     offline=bool(settings.get("offline")),
                     tags=frame_of(self._repo, run).tags,
                 )
+                self._remark = adapter.remark
                 answer.append({str(key): str(value) for key, value in found.items()})
             except Exception as error:
                 problem.append(error)
@@ -201,15 +204,20 @@ class Sidecar:
 
     def _report(self, code: int) -> None:
         state = read_quietly(self._repo, self._job_id, STATE)
-        if state.get("attempt") != self._attempt:
+        if state.get("attempt") != self._attempt or not state.get("ended"):
             if code:
                 self._complain(f"its process ended with {code}", self._elsewhere())
             return
         problem, count = state.get("problem"), state.get("problems")
         if problem:
             more = f" ({count} problems in all)" if isinstance(count, int) and count > 1 else ""
-            self._complain(f"{problem}{more}", state.get("hint") or self._elsewhere())
-        if state.get("fallback"):
+            hint = state.get("hint") or self._elsewhere()
+            if not state.get("opened"):
+                hint = f"{state.get('hint') or 'nothing is lost'}; later: aexp sync-offline"
+            self._complain(f"{problem}{more}", hint)
+        if self._remark and not state.get("opened"):
+            self._complain(self._remark)
+        if state.get("fallback") and state.get("opened"):
             self._complain(f"used offline: {state['fallback']}", "later: aexp sync-offline")
 
     def _elsewhere(self) -> str:
@@ -220,8 +228,10 @@ class Sidecar:
         )
 
     def _complain(self, text: str, hint: object = None) -> None:
+        from aexp.environment.scrub import scrub_value
+
         more = f"; {printable(hint)}" if hint else ""
-        self._say(f"tracker {printable(self._backend)}: {printable(text)}{more}")
+        self._say(f"tracker {printable(self._backend)}: {printable(scrub_value(text))}{more}")
 
 
 def _words(error: Exception) -> str:

@@ -22,10 +22,12 @@ from aexp.errors import AexpError
 from aexp.files import read_object, write_atomic
 from aexp.model import printable
 from aexp.processes import end_processes, group_members, marked_processes, signal_group
+from aexp.trackers import unsent
 from aexp.trackers.contract import OfflineRun, SyncResult, TrackerAdapter, call_supported
 
 _MARK = "AEXP_SYNC"
-_GRACE_S = 15.0  # for an adapter that keeps the time itself, to end and to say why
+# For an adapter that keeps the time itself, to end and to say why.
+_LEAST_GRACE_S, _MOST_GRACE_S = 2.0, 15.0
 _ANSWER = "answer.json"
 
 
@@ -43,6 +45,7 @@ class Processes:
         """Sync one offline run in a child process and return how it went."""
         began = time.monotonic()
         nonce = os.urandom(8).hex()
+        grace = min(max(timeout_s, _LEAST_GRACE_S), _MOST_GRACE_S)
         with tempfile.TemporaryDirectory(prefix="aexp-sync-") as folder:
             answer_path = os.path.join(folder, _ANSWER)
             request = {
@@ -54,7 +57,7 @@ class Processes:
             with tempfile.TemporaryFile() as output:
                 child = self._start(nonce, output, root)
                 try:
-                    is_late = _ask(child, request, timeout_s + _GRACE_S)
+                    is_late = _ask(child, request, timeout_s + grace)
                 finally:
                     self._end(nonce, child)
                 output.seek(0)
@@ -146,6 +149,8 @@ def answer(request: Mapping[str, Any], adapter: TrackerAdapter | None = None) ->
 
     run = OfflineRun(**{**request["run"], "path": Path(request["run"]["path"])})
     try:
+        if unsent.is_one(run):
+            return unsent.send(run, timeout_s=request["timeout_s"])
         adapter = adapter or get_adapter(run.backend, **request["options"])
         done = call_supported(adapter.sync, run, timeout_s=request["timeout_s"])
     except AexpError as error:
@@ -173,6 +178,7 @@ def main() -> None:
             return
         line += piece
     request = json.loads(line)
+    tempfile.tempdir = os.path.dirname(request["answer"])  # the parent clears it up in any case
     threading.Thread(target=_end_with_parent, daemon=True).start()
     done = answer(request)
     write_atomic(request["answer"], json.dumps({**asdict(done), "path": str(done.path)}).encode())

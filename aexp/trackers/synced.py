@@ -14,6 +14,7 @@ from aexp.trackers.contract import OfflineRun
 MARKS = "synced.json"
 LOG = "sync.log"
 _LOCK = "sync.lock"
+_MARKS_LOCK = "synced.lock"
 
 
 def marks(workspace: str) -> dict[str, Any]:
@@ -33,10 +34,13 @@ def key(workspace: str, run: OfflineRun) -> str:
 
 
 def mark(workspace: str, run: OfflineRun, url: str | None) -> None:
-    """Write down that an offline run is where it belongs; the lock must be held."""
+    """Write down that an offline run is where it belongs."""
     entry = {"backend": run.backend, "run_id": run.run_id, "url": url, "at": utc_now()}
-    known = {**marks(workspace), key(workspace, run): entry}
-    write_atomic(_path(workspace, MARKS), pretty_json({"schema_version": 1, "synced": known}))
+    os.makedirs(os.path.join(workspace, TRACKER), exist_ok=True)
+    # A lock for this moment only: a follower marks, too, and must not wait for a whole sync.
+    with locked(_path(workspace, _MARKS_LOCK)):
+        known = {**marks(workspace), key(workspace, run): entry}
+        write_atomic(_path(workspace, MARKS), pretty_json({"schema_version": 1, "synced": known}))
 
 
 def keep_log(workspace: str, text: str) -> None:

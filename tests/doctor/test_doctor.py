@@ -34,7 +34,7 @@ def clinic(research: Any, tmp_path: Path) -> Any:
     for name in list(research.env):
         if name.startswith(("WANDB", "NETRC")):
             del research.env[name]
-    research.env |= {"HOME": str(home), "PATH": str(tools)}
+    research.env |= {"HOME": str(home), "PATH": str(tools), "WANDB_MODE": "offline"}
     research.tools = tools
     research.git("config", "user.name", "t")
     research.git("config", "user.email", "t@example.org")
@@ -65,14 +65,14 @@ def only(found: Found, level: str, *words: str) -> dict[str, str]:
     return item
 
 
-def mended(research: Any, item: dict[str, str]) -> None:
-    """Type the printed command, without the remark behind it, and see that all is well."""
+def mended(research: Any, item: dict[str, str]) -> bool:
+    """Type the printed command, without the remark behind it: is all well then?"""
     command = item["mend"].partition("    (")[0]
     done = subprocess.run(
         command, shell=True, cwd=research.root, env=research.env, capture_output=True, text=True
     )
     assert done.returncode == 0, (command, done.stderr)
-    assert bad(doctor(research)) == []
+    return bad(doctor(research)) == []
 
 
 def test_a_healthy_repository(clinic: Any) -> None:
@@ -121,7 +121,7 @@ def test_git_without_a_repository(clinic: Any) -> None:
 def test_git_that_does_not_know_who_commits(clinic: Any) -> None:
     clinic.git("config", "--unset", "user.email")
     item = only(doctor(clinic, rc=0), "warn", "who commits")
-    mended(clinic, item)
+    assert mended(clinic, item)
 
 
 # --- install
@@ -135,7 +135,7 @@ def test_a_damaged_marker(clinic: Any, text: str) -> None:
     (clinic.root / ".aexp" / "installed.json").write_text(text)
     (item,) = [item for item in bad(doctor(clinic, rc=1)) if item["check"] == "install"]
     item["mend"] = item["mend"].replace("LABEL", "again")
-    mended(clinic, item)
+    assert mended(clinic, item)
 
 
 def test_a_fresh_clone(clinic: Any) -> None:
@@ -143,7 +143,7 @@ def test_a_fresh_clone(clinic: Any) -> None:
     shutil.rmtree(clinic.root / ".runs")
     found = doctor(clinic, rc=1)
     assert {item["mend"] for item in bad(found)} == {"aexp install --yes"}
-    mended(clinic, bad(found)[0])
+    assert mended(clinic, bad(found)[0])
 
 
 def test_another_version_of_the_tooling(clinic: Any) -> None:
@@ -151,12 +151,12 @@ def test_another_version_of_the_tooling(clinic: Any) -> None:
     path.write_text(
         json.dumps({**json.loads(path.read_text()), "scaffold_sha": "0", "version": "0"})
     )
-    mended(clinic, only(doctor(clinic, rc=0), "warn", "set up by aexp 0,"))
+    assert mended(clinic, only(doctor(clinic, rc=0), "warn", "set up by aexp 0,"))
 
 
 def test_missing_pages(clinic: Any) -> None:
     (clinic.root / "kb" / "ACTIVE.md").unlink()
-    mended(clinic, only(doctor(clinic, rc=0), "warn", "kb/ACTIVE.md missing"))
+    assert mended(clinic, only(doctor(clinic, rc=0), "warn", "kb/ACTIVE.md missing"))
 
 
 @pytest.mark.parametrize("name", [".mcp.json", ".claude/settings.json"])
@@ -169,10 +169,10 @@ def test_agent_files_that_are_no_json(clinic: Any, name: str) -> None:
 def test_hooks_that_are_missing_or_of_an_older_tool(clinic: Any) -> None:
     path = clinic.root / ".claude" / "settings.json"
     path.write_text("{}")
-    mended(clinic, only(doctor(clinic, rc=0), "warn", "no hooks"))
+    assert mended(clinic, only(doctor(clinic, rc=0), "warn", "no hooks"))
     old = {"type": "command", "command": '"/x/python" -m aexp.hooks.stop_validate'}
     path.write_text(json.dumps({"hooks": {"Stop": [{"hooks": [old]}]}}))
-    mended(clinic, only(doctor(clinic, rc=1), "error", "one machine"))
+    assert mended(clinic, only(doctor(clinic, rc=1), "error", "one machine"))
     path.write_text(json.dumps({"hooks": [1, {"hooks": "x"}]}))
     only(doctor(clinic, rc=0), "warn", "no hooks")
 
@@ -194,7 +194,7 @@ def test_a_path_without_aexp(clinic: Any) -> None:
 def test_the_legacy_line(clinic: Any) -> None:
     path = clinic.root / ".gitignore"
     path.write_text(path.read_text() + "mine/\n.aexp/\n# .aexp/ stays\n")
-    mended(clinic, only(doctor(clinic, rc=1), "error", "hides the ledger"))
+    assert mended(clinic, only(doctor(clinic, rc=1), "error", "hides the ledger"))
     assert path.read_text().endswith("mine/\n# .aexp/ stays\n")
 
 
@@ -209,16 +209,16 @@ def test_a_block_that_is_missing_or_old(clinic: Any) -> None:
     path = clinic.root / ".gitignore"
     whole = path.read_text()
     path.write_text("")
-    mended(clinic, only(doctor(clinic, rc=0), "warn", "is missing"))
+    assert mended(clinic, only(doctor(clinic, rc=0), "warn", "is missing"))
     path.write_text(whole.replace("!.aexp/campaigns/\n", ""))
-    mended(clinic, only(doctor(clinic, rc=0), "warn", "not of this version"))
+    assert mended(clinic, only(doctor(clinic, rc=0), "warn", "not of this version"))
 
 
 def test_working_files_that_are_committed(clinic: Any) -> None:
     clinic.aexp("run-queued", clinic.one("seed=0"))
     clinic.git("add", "--force", ".runs", ".aexp/ledger", ".aexp/installed.json")
     clinic.git("commit", "-qm", "too much")
-    mended(clinic, only(doctor(clinic, rc=1), "error", "2 working file(s)"))
+    assert mended(clinic, only(doctor(clinic, rc=1), "error", "2 working file(s)"))
 
 
 # --- store, claims, ledger, notes
@@ -226,7 +226,7 @@ def test_working_files_that_are_committed(clinic: Any) -> None:
 
 def test_no_store(clinic: Any) -> None:
     shutil.rmtree(clinic.root / ".runs")
-    mended(clinic, only(doctor(clinic, rc=1), "error", "no run store"))
+    assert mended(clinic, only(doctor(clinic, rc=1), "error", "no run store"))
 
 
 @pytest.mark.parametrize("name", ["signac_statepoint.json", "signac_job_document.json"])
@@ -242,7 +242,7 @@ def test_a_damaged_run(clinic: Any, name: str, text: str, is_committed: bool) ->
     (clinic.workspace(job_id) / name).write_text(text)
     item = only(doctor(clinic, rc=1), "error", job_id)
     assert item["mend"].startswith("git restore" if is_committed else "rm -r")
-    mended(clinic, item)
+    assert mended(clinic, item)
 
 
 def dead_owner() -> Owner:
@@ -260,7 +260,7 @@ def test_a_run_left_running(clinic: Any) -> None:
     doc["aexp_run"]["store"] = {"id": marker["store_id"], "machine": "here"}
     path.write_text(json.dumps(doc))
     (clinic.workspace(job_id) / "claim").write_text(json.dumps(dead_owner()._asdict()))
-    mended(clinic, only(doctor(clinic, rc=0), "warn", "dead owners", job_id[:8]))
+    assert mended(clinic, only(doctor(clinic, rc=0), "warn", "dead owners", job_id[:8]))
     assert clinic.status(job_id) == "queued"
 
 
@@ -268,11 +268,11 @@ def test_a_claim_left_on_a_run_that_is_not_running(clinic: Any) -> None:
     job_id = clinic.one("seed=0")
     claim = clinic.workspace(job_id) / "claim"
     claim.write_text(json.dumps(dead_owner()._asdict()))
-    mended(clinic, only(doctor(clinic, rc=0), "warn", "dead owners"))
+    assert mended(clinic, only(doctor(clinic, rc=0), "warn", "dead owners"))
     claim.write_text(json.dumps(dead_owner()._replace(host="elsewhere", machine_id="x")._asdict()))
-    mended(clinic, only(doctor(clinic, rc=0), "warn", "nobody can tell", "elsewhere"))
+    assert mended(clinic, only(doctor(clinic, rc=0), "warn", "nobody can tell", "elsewhere"))
     claim.write_text("{")
-    mended(clinic, only(doctor(clinic, rc=1), "error", "claim"))
+    assert mended(clinic, only(doctor(clinic, rc=1), "error", "claim"))
 
 
 def test_a_live_claim_is_no_finding(clinic: Any, wait_until: Callable[..., Any]) -> None:
@@ -299,18 +299,18 @@ def test_an_ended_run_without_an_entry(clinic: Any) -> None:
     found = doctor(clinic, rc=1)
     item = next(item for item in found if item["level"] == "error")
     assert job_id[:8] in item["what"]
-    mended(clinic, item)
+    assert mended(clinic, item)
 
 
 def test_an_ended_run_without_a_sentinel(clinic: Any) -> None:
     job_id, _ = ended(clinic)
     (clinic.workspace(job_id) / "terminal.json").unlink()
-    mended(clinic, only(doctor(clinic, rc=0), "warn", "terminal.json"))
+    assert mended(clinic, only(doctor(clinic, rc=0), "warn", "terminal.json"))
 
 
 def test_entries_that_nobody_else_can_see(clinic: Any) -> None:
     clinic.aexp("run-queued", clinic.one("seed=0"))
-    mended(clinic, only(doctor(clinic, rc=0), "warn", "1 entries are not committed"))
+    assert mended(clinic, only(doctor(clinic, rc=0), "warn", "1 entries are not committed"))
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "", "{}", '{"job_id": "x", "status": "complete"}'])
@@ -339,7 +339,7 @@ def test_what_does_not_belong_into_the_ledger(clinic: Any) -> None:
     found = doctor(clinic, rc=1)
     item = next(item for item in found if item["level"] == "error")
     assert "my notes.txt" in item["what"]
-    mended(clinic, item)
+    assert mended(clinic, item)
 
 
 def test_many_damaged_files_are_counted(clinic: Any) -> None:
@@ -352,7 +352,7 @@ def test_many_damaged_files_are_counted(clinic: Any) -> None:
 
 def test_a_ledger_that_is_a_file(clinic: Any) -> None:
     (clinic.root / ".aexp" / "ledger").write_text("x")
-    mended(clinic, only(doctor(clinic, rc=1), "error", ".aexp/ledger"))
+    assert mended(clinic, only(doctor(clinic, rc=1), "error", ".aexp/ledger"))
 
 
 @pytest.mark.parametrize("content", [b"---\n{\n---\n", b"\xff\xfe", b"---\na: 1\na: 2\n---\n"])
@@ -361,7 +361,7 @@ def test_a_note_that_cannot_be_read(clinic: Any, content: bytes) -> None:
     clinic.git("commit", "-qm", "notes")
     path = clinic.root / "kb" / "research" / "hypotheses" / "H001-x.md"
     path.write_bytes(content)
-    mended(clinic, only(doctor(clinic, rc=1), "error", "H001-x.md"))
+    assert mended(clinic, only(doctor(clinic, rc=1), "error", "H001-x.md"))
 
 
 # --- file system
@@ -483,6 +483,7 @@ def test_slurm(clinic: Any) -> None:
 
 
 def test_a_key_is_present_or_not_and_never_shown(clinic: Any, tmp_path: Path) -> None:
+    del clinic.env["WANDB_MODE"]
     distributions(clinic, tmp_path, wandb="0.99.0")
     item = only(doctor(clinic, rc=0), "warn", "has no key")
     assert item["mend"] == "wandb login"

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aexp.environment.names import DOUBTFUL, HARMLESS, SECRET, secrecy
+from aexp.environment.names import (
+    _INNOCENT,
+    DOUBTFUL,
+    HARMLESS,
+    OF_MODEL,
+    SECRET,
+    is_denied,
+    secrecy,
+)
 from aexp.environment.scrub import (
     REDACTED,
     allowed,
@@ -21,6 +29,7 @@ from aexp.environment.scrub import (
 )
 from aexp.environment.variables import select_variables
 
+HEX = "9f8e7d6c5b4a39281706f5e4d3c2b1a09f8e7d6c"
 LETTERS = string.ascii_letters + string.digits
 _SOUNDING = """
 key token secret password passwd passphrase credential cookie auth private session dsn jwt
@@ -110,32 +119,61 @@ def test_anything_can_be_scrubbed_and_again_without_a_change(value: Any) -> None
 @pytest.mark.parametrize(
     ("names", "tier"),
     [
-        (
-            "max_tokens pad_token eos_token_id tokenizer n_tokens sort_key key_dim num_heads",
-            HARMLESS,
-        ),
-        ("lr author keyword keypoints monkey low_passes TOKENIZERS_PARALLELISM bypass", HARMLESS),
-        ("session auth private n_session tokens key sas", DOUBTFUL),
+        ("tokenizer num_heads lr author keyword keypoints monkey", HARMLESS),
+        ("low_passes TOKENIZERS_PARALLELISM bypass", HARMLESS),
+        ("max_tokens eos_token_id n_tokens sort_key key_dim primary_key feature_key", OF_MODEL),
+        ("session auth private n_session tokens key sas pin pad_token pw_conv", DOUBTFUL),
+        ("label_studio_token image_pull_token index_token group_token monitor_token", DOUBTFUL),
         ("hf_token HF_TOKEN apiKey ACCESS_KEY_ID password dbPassword jwt dsn ghpass", SECRET),
+        ("MY_PSK otp db_pw wifi_psk", SECRET),
     ],
 )
 def test_names(names: str, tier: int) -> None:
     assert {name: secrecy(name) for name in names.split()} == dict.fromkeys(names.split(), tier)
     for name in names.split():
         assert is_secret_name(name) == (tier != HARMLESS)
+        assert is_denied(name) or tier == HARMLESS  # one sieve: a variable's is the finer
+
+
+@given(
+    st.sampled_from(sorted(_INNOCENT)),
+    st.sampled_from(["key", "token", "keys", "tokens", "secret", "api_key", "pw", "otp"]),
+    st.text(LETTERS, min_size=4, max_size=40).map(lambda text: text[:4] + "7Zq" + text[4:]),
+    st.sampled_from(["{0}_{1}", "{1}_{0}", "{0}_of_{1}", "my-{0}-{1}"]),
+)
+@settings(max_examples=100, deadline=None)
+def test_a_word_of_models_makes_no_secret_harmless(
+    modelling: str, word: str, value: str, joint: str
+) -> None:
+    name = joint.format(modelling, word)
+    assert scrub({"azure": {name: [value]}}) == {"azure": {name: ["***"]}}
+    option = "--" + name.replace("_", "-")
+    assert scrub_value(f"train {option} {value} --lr 1") == f"train {option} *** --lr 1"
+    assert not allowed(name.upper())
 
 
 def test_what_a_configuration_needs_stays() -> None:
     config = {
         "max_tokens": 512,
         "tokens": 3_000,
+        "max_tokens_total": "1_000K",
         "pad_token": "<pad>",
+        "mask_token": "[MASK]",
+        "eos_token": "<|im_end|>",
+        "bos_tokens": ["</s>", "\n"],
+        "sort_key": "created_at",
+        "primary_key": "id",
+        "token_type": "bpe",
         "session": 3,
         "model": "Qwen2-VL-72B-Instruct-GPTQ-Int4",
         "commit": "c1994b94451c51c545898941fb2b8941f0eec8d0",
         "image": "sha256:" + "ab12" * 16,
         "data": "s3://bucket/key=3/part-0001.parquet",
         "address": "http://127.0.0.1:5000/x@y",
+        "patch": "https://git.example.org/x/commit/c1994b94451c51c545898941fb2b8941f0eec8d0",
+        "revision": "train at c1994b94451c51c545898941fb2b8941f0eec8d0 --max-tokens 512",
+        "names": "key-value-memory fw-model-2024 xai-saliency-2023 pplx-70b docker run -p 80:80",
+        "argv": ["docker", "run", "-p", "8080:80"],
         "host": "git@github.com:lab/code.git",
         "statement": "The key: a wider beam. Basic understanding of tokens: none.",
         "reference": "--token $HF_TOKEN --key ${KEY} --password {password}",
@@ -158,11 +196,41 @@ def test_what_a_configuration_needs_stays() -> None:
         ('{"a": 1, "api_key": "abc"}', '{"a": 1, "api_key": "***"}'),
         ("Authorization: Bearer abc.def", "Authorization: ***"),
         ("x ghp_abcdefghijklmnop1234 y", "x *** y"),
+        ("api_key => abc; b := 2", "api_key => ***; b := 2"),
+        ("the API key is " + HEX, "the API key is ***"),
+        ("wandb token '" + HEX + "'", "wandb token '***'"),
+        ("mysql -u me -psecret db | sort -p1", "mysql -u me -p*** db | sort -p1"),
+        ("sshpass -p x ssh h", "sshpass -p *** ssh h"),
+        ("docker login -u me -p x h", "docker login -u me -p *** h"),
+        ("machine h login me password x", "machine h login me password ***"),
+        ("dapi" + HEX[:32] + " glpat-abcdefghijklmnopqrst", "*** ***"),
+        ("xkeysib-" + HEX + "-abc", "***"),
+        ("https://dl.cloudsmith.io/abCdeFghIjkLmnOp/o/r/", "https://dl.cloudsmith.io/***/o/r/"),
+        ("https://dl.cloudsmith.io/public/o/r/", "https://dl.cloudsmith.io/public/o/r/"),
+        ("https://h.org/t/ab-123456-cd/main", "https://h.org/t/***/main"),
+        ("https://h.org/a1b2c3x9y8z7w6v5/simple", "https://h.org/***/simple"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----", "***"),
     ],
 )  # fmt: skip
 def test_texts(text: str, clean: str) -> None:
     assert scrub_value(text) == clean
+
+
+@pytest.mark.parametrize(
+    ("arguments", "clean"),
+    [
+        ("mysql -h me -psecret db", "mysql -h me -p*** db"),
+        ("/usr/bin/sshpass -p x ssh -p 22 h", "/usr/bin/sshpass -p *** ssh -p 22 h"),
+        ("podman login -p x", "podman login -p ***"),
+        (
+            "train --index-token 9f8e7d6c --pad-token <pad>",
+            "train --index-token *** --pad-token <pad>",
+        ),
+        ("train --image-pull-token=9f8e7d6c", "train --image-pull-token=***"),
+    ],
+)
+def test_arguments(arguments: str, clean: str) -> None:
+    assert scrub_arguments(arguments.split()) == clean.split()
 
 
 def test_a_secret_of_this_process_is_known_wherever_it_turns_up(
@@ -172,6 +240,9 @@ def test_a_secret_of_this_process_is_known_wherever_it_turns_up(
     monkeypatch.setenv("DATABASE_URL", "postgres://me:quite-a-word@h/db")
     assert scrub_value("the plain-words-only-here of it") == "the *** of it"
     assert scrub({"note": ["quite-a-word"]}) == {"note": ["***"]}
+    monkeypatch.setenv("SLURM_JOB_ACCOUNT", "lab-2024-gpu")  # left out, but no secret
+    assert scrub_value("in lab-2024-gpu") == "in lab-2024-gpu"
+    assert not allowed("SLURM_JOB_ACCOUNT")
     monkeypatch.setenv("SHORT_TOKEN", "base")
     monkeypatch.setenv("SSH_AUTH_SOCK", "/tmp/agent")
     assert scrub_value("model=base at /tmp/agent") == "model=base at /tmp/agent"
@@ -198,3 +269,9 @@ def test_one_may_add_to_the_list_but_no_secret(monkeypatch: pytest.MonkeyPatch) 
     assert allowed("DATASET_ROOT")
     assert allowed("SEED")
     assert not allowed("DATASET_TOKEN")
+    monkeypatch.setenv("AEXP_RECORD_ENV", "*")
+    sounding = "MY_PSK MY_OTP MY_PW GPG_PIN AZURE_SIG AEXP_OTP SLURM_JOB_PARTITION_PSK"
+    of_persons = "SLURM_ACCOUNT SLURM_USER SLURM_JOB_USER SLURM_JOB_GROUP SLURMD_UID"
+    assert not [name for name in f"{sounding} {of_persons}".split() if allowed(name)]
+    assert allowed("SLURM_JOB_PARTITION")
+    assert allowed("SLURM_CPUS_PER_TASK")

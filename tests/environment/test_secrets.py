@@ -69,6 +69,7 @@ def test_nothing_secret_is_written(research: Any, probes: ModuleType, tmp_path: 
             if not is_own and (secret in data or json.dumps(secret)[1:-1] in data):
                 found.append((variable, name))
     assert found == []
+    assert list(research.workspace(job_id).glob("tracker_log/*/events.jsonl"))  # was looked at
     shown = done.stdout + done.stderr + again.stdout + again.stderr
     assert [name for name, secret in secrets.items() if secret in shown] == []
 
@@ -105,6 +106,11 @@ def test_a_patch_goes_into_the_run_only(research: Any) -> None:
     recorded = json.loads(patches[0].with_suffix(".json").read_text())["code"]
     assert recorded["dirty"] is True
     assert {"name": ".env", "reason": "secret"} in recorded["left_out"]
+    patches[0].write_bytes(b"edited")
+    third = research.one("seed=2")
+    research.aexp("queue", "run")
+    assert b"two = 2222" in (research.workspace(third) / "environment" / "1.patch").read_bytes()
+    assert patches[0].read_bytes() == b"edited"
     out = subprocess.run(
         ["grep", "-rl", "dotenvSecret0122", "."], cwd=research.root, capture_output=True, text=True
     )

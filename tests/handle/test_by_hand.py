@@ -24,6 +24,15 @@ def test_a_script_run_by_hand_is_a_run(training: Any, research: Any) -> None:
         assert "AEXP_JOB_ID" not in os.environ
         with run as same, aexp.start("E001") as again:
             assert run is same is again is aexp.current() and run.attempt == 1
+            assert run is aexp.run(run.id[:8]) and not run.is_done
+            assert run is aexp.start("E001", sp={"condition": "full", "seed": 4})
+            for other in ({"seed": 5}, {"condition": "full"}, {"condition": "full", "seed": 5}):
+                try:
+                    aexp.start("E001", sp=other)
+                except aexp.StatusError as error:
+                    assert run.id[:8] in error.message and "seed" in error.message, error
+                else:
+                    sys.exit("another run was taken for this one")
             os.chdir("/")
             for step in range(10):
                 run.log({"loss": 1 / (step + 1)}, step=step)
@@ -37,6 +46,10 @@ def test_a_script_run_by_hand_is_a_run(training: Any, research: Any) -> None:
             run.log({"a": 1})
         except aexp.StatusError:
             print(run.id, run.summary["best"])
+        try:
+            run.log({"a": 1})
+        except aexp.StatusError as error:
+            assert "again=True" in error.hint and run.is_done
         """)
     job_id = training.only_run()
     assert done.stdout.split() == [job_id, "0.5"]
@@ -56,6 +69,8 @@ def test_a_script_run_by_hand_is_a_run(training: Any, research: Any) -> None:
         'with aexp.start("E001", sp={"condition": "full", "seed": 4}): pass', rc=1
     )
     assert f"StatusError: run {job_id[:8]} is already complete" in done.stderr
+    assert "again=True" in done.stderr
+    assert "queue retry" not in done.stderr  # which would execute the experiment's command
     training.by_hand(f"""
         with aexp.run("{job_id[:9]}", again=True) as run:
             run.log({{"loss": 3.0}})
@@ -133,6 +148,94 @@ def test_a_killed_block_leaves_a_run_that_can_go_on(
     assert research.entry(job_id)["metrics"] == {"step": 20}
 
 
+def test_one_block_by_hand_at_a_time(training: Any, research: Any) -> None:
+    done = training.by_hand("""
+        import multiprocessing, threading
+        from concurrent.futures import ThreadPoolExecutor
+
+        def one(lr, wait=lambda: None):
+            with aexp.start("E001", sp={"lr": lr}, include_commit=False) as run:
+                wait()
+                run.log({"lr": lr})
+                assert run.statepoint["lr"] == lr
+                return run.id
+
+        def thread(lr):
+            try:
+                return one(lr)
+            except aexp.StatusError as error:
+                return str(error)
+
+        early = aexp.start("E001", sp={"lr": 9}, include_commit=False)
+        begun, finish = threading.Event(), threading.Event()
+
+        def wait():
+            begun.set()
+            finish.wait(30)
+
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(one, 1, wait)
+            begun.wait(30)
+            refused = pool.submit(thread, 2).result()
+            try:
+                early.__enter__()
+            except aexp.StatusError as error:
+                print(error)
+            finish.set()
+            assert first.result()[:8] in refused and "lr" in refused, refused
+        assert not [name for name in os.environ if name.startswith("AEXP_J")]
+        os.environ["AEXP_ATTEMPT"] = "mine"
+        with multiprocessing.get_context("fork").Pool(2) as processes:
+            print(*processes.map(one, [3, 4]))
+        one(5)
+        assert os.environ.pop("AEXP_ATTEMPT") == "mine"
+        try:
+            with aexp.start("E001", sp={"lr": 6}, include_commit=False):
+                child = os.fork()
+                if child == 0:
+                    with aexp.current():
+                        raise ValueError("in the child")
+                os.waitpid(child, 0)
+        except ValueError:
+            os._exit(0)
+        """)
+    assert "one at a time" in done.stdout
+    found = {}
+    for path in (research.root / ".runs" / "workspace").iterdir():
+        lr = json.loads((path / "signac_statepoint.json").read_text())["lr"]
+        found[lr] = (research.doc(path.name)["status"], research.doc(path.name))
+    ends = {lr: status for lr, (status, _) in found.items()}
+    assert ends == {
+        1: "complete", 3: "complete", 4: "complete", 5: "complete", 6: "failed", 9: "created",
+    }  # fmt: skip
+    for lr in (1, 3, 4, 5):
+        assert found[lr][1]["aexp_run"]["metrics"] == {"lr": lr}
+    assert found[6][1]["queue"]["last_error"]["message"] == "ValueError: in the child"
+
+
+def test_a_sweep_goes_on_where_it_was(training: Any, research: Any) -> None:
+    sweep = """
+        @aexp.experiment("E001", include_commit=False, skip_done=True, again=True)
+        def train(run, lr):
+            run.log({"lr": lr})
+            if lr == 2 and not os.path.exists("mended"):
+                raise ValueError
+            return lr
+
+        for lr in (1, 2, 3):
+            print(train(lr), end=" ")
+        for lr in (4, 5):
+            run = aexp.start("E001", sp={"lr": lr}, include_commit=False)
+            if not run.is_done:
+                with run:
+                    print("with", end=" ")
+        """
+    assert training.by_hand(sweep, rc=1).stdout == "1 "
+    (research.root / "mended").touch()
+    assert training.by_hand(sweep).stdout == "None 2 3 with with "
+    assert training.by_hand(sweep).stdout == "None None None "
+
+
 def training_again(training: Any, rc: int) -> Any:
     code = training.path.read_text().removeprefix("import os, sys, aexp\n")
     return training.by_hand(code, rc=rc)
@@ -159,7 +262,8 @@ def test_a_function_is_an_experiment(training: Any, research: Any) -> None:
         expected = {"lr": 0.5, "seed": 0, "condition": "full", "width": 3, "note": "x"}
         assert {k: sp[k] for k in expected} == expected, sp
         assert sp["model"] == "base"
-        for wrong in (lambda: plain(3), lambda: train(1, 2)):
+        wrong_calls = (lambda: plain(3), lambda: train(1, 2), lambda: train(), lambda: train(run=3))
+        for wrong in wrong_calls:
             try:
                 wrong()
             except (aexp.AexpError, TypeError) as error:
@@ -174,6 +278,8 @@ def test_a_function_is_an_experiment(training: Any, research: Any) -> None:
     assert done.stdout.splitlines() == [
         "outside a queued run an experiment is needed",
         "too many positional arguments",
+        "missing a required argument: 'lr'",
+        "the argument run is the handle, which aexp gives",
         "never does not run when it is called",
     ]
     job_id = training.only_run()
@@ -211,6 +317,11 @@ def test_start_needs_what_queue_add_needs(training: Any, tmp_path: Path) -> None
         "aexp.start('E777')": "E777",
         "aexp.start('E001', sp={'a.b': 1})": "cannot be a key",
         "aexp.start('E001', sp={'a': object()})": "JSON",
+        "aexp.start('E001', sp=[1])": "sp is list, not a mapping",
+        "aexp.start('E001', sp='lr=1')": "sp is str, not a mapping",
+        "aexp.start(1)": "experiment is int",
+        "aexp.start('E001', sp={'condition': 'nope'})": "no condition 'nope'",
+        "aexp.run(None)": "not NoneType",
         "aexp.run('zz')": "not a run id",
         "aexp.run('abcdef')": "no run begins with abcdef",
         f"aexp.start('E001', repo_root={str(tmp_path.parent)!r})": "no git repository",
@@ -221,10 +332,30 @@ def test_start_needs_what_queue_add_needs(training: Any, tmp_path: Path) -> None
                 exec(code)
             except aexp.AexpError as error:
                 assert words in error.message and error.hint, (code, error, error.hint)
+                assert "--no-resolve" not in error.hint, error.hint  # of the command line
             else:
                 sys.exit(code)
         """)
     assert not list((training.research.root / ".runs").glob("workspace/*"))
+
+
+def test_a_run_by_hand_is_tracked_as_its_experiment_says(training: Any, research: Any) -> None:
+    code = """
+        with aexp.start("E001", sp={"seed": 1}) as run:
+            run.log({"loss": 0.5}, step=3)
+            run.summary["best"] = 0.25
+        """
+    training.write(code)
+    research.experiment("true", "tracker: {backend: noop, project: p}\n")
+    assert research.start(sys.executable, str(training.path)).wait(60) == 0
+    job_id = training.only_run()
+    (log,) = research.workspace(job_id).glob("tracker_log/*/events.jsonl")
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [event["event"] for event in events] == ["init_run", "log", "log", "finish"]
+    assert events[1]["metrics"] == {"loss": 0.5}
+    assert events[2]["metrics"] == {"loss": 0.5, "best": 0.25} == research.entry(job_id)["metrics"]
+    assert events[3]["exit_code"] == 0
+    assert research.entry(job_id)["tracker"]["backend"] == "noop"
 
 
 @pytest.mark.parametrize("store", ["data/deep/runs"])

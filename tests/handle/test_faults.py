@@ -25,7 +25,9 @@ for step in range(10**9):
 
 
 @settings(max_examples=8, deadline=None)
-@given(kills=st.lists(st.tuples(st.integers(1, 300), st.integers(1, 60_000)), min_size=1, max_size=3))
+@given(
+    kills=st.lists(st.tuples(st.integers(1, 300), st.integers(1, 60_000)), min_size=1, max_size=3)
+)
 def test_a_kill_costs_the_torn_row_only(tmp_path_factory: Any, kills: Any) -> None:
     path = tmp_path_factory.mktemp("kill") / "series.jsonl"
     said: list[int] = []

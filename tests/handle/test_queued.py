@@ -1,7 +1,11 @@
 """The handle within a queued run: what is logged, summarized, declared, and who decides."""
 
 import json
+import time
+from pathlib import Path
 from typing import Any
+
+from aexp.handle.assets import AssetIndex
 
 
 def metrics(research: Any, job_id: str) -> dict[str, Any]:
@@ -147,6 +151,10 @@ def test_bad_values_cost_an_error_and_not_the_run(training: Any, research: Any) 
         refused(run.log, {"a": 1}, step="one")
         refused(run.summary.__setitem__, "best", "text")
         refused(run.summary.update, {"a": 1, "b": {"c": None}})
+        refused(run.summary.__setitem__, "", 1)
+        refused(run.summary.update, {"val": {"": 1}})
+        refused(run.summary.__setitem__, "a..b", 1)
+        refused(run.log, {"a": 1}, time="yesterday")
         refused(run.heartbeat, 40)
         refused(run.heartbeat, float("nan"))
         refused(run.heartbeat, step=[1])
@@ -219,6 +227,63 @@ def test_progress_is_written_whole_and_now_and_then(training: Any, research: Any
     assert (said["step"], said["total"], said["message"]) == (19_999, 20_000, "step 19999")
     assert said["at"] > 1_500_000_000
     assert not list(research.workspace(job_id).glob(".progress*"))
+
+
+def test_the_last_word_of_progress_is_written(training: Any, research: Any) -> None:
+    job_id = training.queued("""
+        import json, time
+        run = aexp.current()
+        path = run.workspace / "progress.json"
+        run.heartbeat(0.1)
+        run.heartbeat(0.9, message="evaluating")
+        while json.loads(path.read_text())["message"] != "evaluating":
+            time.sleep(0.01)
+        for step in range(50):
+            run.heartbeat(step=step, total=50)
+        if os.fork() == 0:
+            sys.exit()  # says nothing in its parent's name
+        os.wait()
+        """)
+    path = research.workspace(job_id) / "progress.json"
+    assert json.loads(path.read_text())["step"] == 49
+
+
+def test_an_exception_in_a_worker_fails_the_run(training: Any, research: Any) -> None:
+    job_id = training.queued(
+        """
+        import multiprocessing
+
+        def work(who):
+            with aexp.current():
+                raise ValueError(f"worker {who}")
+
+        if __name__ == "__main__":
+            run = aexp.current()
+            with run:
+                child = multiprocessing.get_context("fork").Process(target=work, args=(1,))
+                child.start()
+                child.join()
+            run.log({"went": "on"})
+        """,
+        rc=1,
+    )
+    assert research.doc(job_id)["queue"]["last_error"]["message"] == "ValueError: worker 1"
+
+
+def test_an_index_of_assets_is_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "index.jsonl"
+    here, there = AssetIndex(str(path)), AssetIndex(str(path))
+    began = time.process_time()
+    for name in range(3000):
+        assert here.add({"name": str(name), "at": 1})["at"] == 1
+    assert time.process_time() - began < 2  # reading all of it each time takes ten times that
+    assert there.add({"name": "7", "at": 2})["at"] == 1
+    assert there.add({"name": "new", "at": 2})["at"] == 2
+    assert here.add({"name": "new", "at": 3})["at"] == 2
+    with path.open("ab") as file:
+        file.write(b'{"name": "to')  # a kill
+    assert here.add({"name": "next", "at": 4})["at"] == 4
+    assert json.loads(path.read_text().splitlines()[-1])["name"] == "next"
 
 
 def test_assets_and_artifacts_are_kept_once_with_their_digests(

@@ -424,8 +424,12 @@ def test_adding_a_finished_run_queues_it_again_and_keeps_its_attempts(research: 
     assert not {"started_at", "ended_at", "wallclock_s"} & set(doc)
     assert not (research.workspace(job_id) / "terminal.json").exists()
     assert [attempt["status"] for attempt in doc["aexp_run"]["attempts"]] == ["complete"]
+    assert doc["aexp_run"]["attempts_before"] == 1
     research.aexp("run-queued", job_id)
-    assert [a["attempt"] for a in research.doc(job_id)["aexp_run"]["attempts"]] == [1, 2]
+    doc = research.doc(job_id)
+    attempts = doc["aexp_run"]["attempts"]
+    assert [attempt["attempt"] for attempt in attempts] == [1, 2]
+    assert doc["wallclock_s"] == attempts[1]["wallclock_s"]  # of what was executed now
 
 
 def test_adding_a_finished_run_takes_the_new_settings(research: Any) -> None:

@@ -1,12 +1,15 @@
 """`queue run`: order, arrays, limits, exit codes."""
 
 import json
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import aexp
+from aexp.files import create_exclusive
 
 NOTE = "echo {seed} >> ran"
 
@@ -180,6 +183,8 @@ def test_slurms_own_array_id_names_the_array(research: Any) -> None:
 def test_two_arrays_at_once_share_the_queue(research: Any) -> None:
     research.experiment(NOTE + "; sleep 0.1")
     ids = research.add("seed=0..5")
+    for array in ("one", "two"):  # a list that is frozen later lacks what has started by then
+        research.aexp("queue", "run", "--index", "99", "--array-id", array, rc=2)
     tasks = [
         research.start_aexp("queue", "run", "--index", str(index), "--array-id", array)
         for index in range(6)
@@ -291,3 +296,25 @@ def test_what_others_execute_already_is_left_to_them(research: Any, wait_until: 
     (research.root / "go1").touch()
     research.aexp("queue", "run")
     assert statuses(research, ids) == ["running", "complete"]
+
+
+def test_whoever_comes_while_the_folder_is_made_does_not_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tasks of an array begin at once, in a clone that has had no array before."""
+    path = tmp_path / "arrays" / "list"
+    open_file, refused = os.open, []
+
+    def slow_open(name: str, *arguments: Any) -> int:
+        try:
+            return open_file(name, *arguments)
+        except FileNotFoundError:  # and before the caller can look, another task has made it
+            refused.append(name)
+            path.parent.mkdir()
+            raise
+
+    monkeypatch.setattr(os, "open", slow_open)
+    assert create_exclusive(path, b"x")
+    assert not create_exclusive(path, b"y")
+    assert path.read_bytes() == b"x"
+    assert len(refused) == 1

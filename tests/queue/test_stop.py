@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import aexp
+from aexp.processes import start_time
 
 
 def alive(pid: str | int) -> bool:
@@ -23,12 +24,12 @@ def alive(pid: str | int) -> bool:
 @pytest.fixture
 def running(research: Any, wait_until: Any) -> tuple[str, Any, list[str]]:
     """A run that executes: its id, its wrapper, the processes of its command."""
-    research.experiment("sleep 67 & echo $$ $! > pids; wait")
+    research.experiment("sleep 67 & echo $$ $! > pids.new; mv pids.new pids; wait")
     job_id = research.one("seed=0", "--retries", "3", "--tag", "t")
     wrapper = research.start_aexp("run-queued", job_id)
     wait_until(lambda: "proc" in research.doc(job_id)["queue"])
-    pids = wait_until(lambda: (research.root / "pids").read_text().split())
-    return job_id, wrapper, pids
+    wait_until((research.root / "pids").exists)
+    return job_id, wrapper, (research.root / "pids").read_text().split()
 
 
 def check_stopped(research: Any, job_id: str, wrapper: Any, pids: list[str]) -> None:
@@ -153,7 +154,10 @@ def test_a_recycled_process_number_is_not_signalled(
     innocent = research.start("sleep", "67")
     path = research.workspace(job_id) / "signac_job_document.json"
     doc = research.doc(job_id)
-    doc["queue"]["proc"].update(pid=innocent.pid, pgid=innocent.pid)
+    recorded = doc["queue"]["proc"]
+    recorded.update(pid=innocent.pid, pgid=innocent.pid)
+    # The closest that two processes of one number can have started: one clock tick apart.
+    recorded["start_fingerprint"] = start_time(innocent.pid) - 1
     path.write_text(json.dumps(doc))
     research.aexp("queue", "stop", job_id)
     assert innocent.poll() is None

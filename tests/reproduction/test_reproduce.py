@@ -114,7 +114,10 @@ def test_a_dirty_tree_is_reproduced_exactly(research: Any, again: Path) -> None:
 def test_a_difference_is_shown_and_fails(research: Any, again: Path) -> None:
     research.experiment("""echo '{"a": '$(date +%s%N)', "b": 1}' > "$AEXP_METRICS_PATH" """)
     job_id = research.one()
-    research.aexp("run-queued", job_id)
+    research.aexp("run-queued", job_id, env={"OMP_NUM_THREADS": "3"})
+    told = research.aexp("reproduce", job_id, env={"OMP_NUM_THREADS": "5"}).stdout
+    differing = [line for line in told.splitlines() if line.startswith("differs: ")]
+    assert differing == ["differs: variable OMP_NUM_THREADS: 3 then, 5 now"]
     done = research.aexp("reproduce", job_id, "--to", str(again), "--run", rc=1)
     rows = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line.strip()}
     assert rows["a"][3] == "NO"
@@ -173,6 +176,9 @@ def test_what_the_command_needs_beside_the_code(research: Any, tmp_path: Path) -
     job_id = added["runs"][0]["job_id"]
     research.aexp("run-queued", job_id)
     assert research.entry(job_id)["metrics"] == {"n": 753}
+    assert research.doc(job_id)["aexp_run"]["attempts"][0]["prelude"] == "export GREETING=3"
+    path = next(research.root.glob("kb/research/experiments/E002*.md"))
+    path.write_text(path.read_text().replace("GREETING=3", "GREETING=4"))
     before = worktrees(research)
 
     # Any failure after the worktree was made takes it away again, submodule and all.

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import time as clock
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,19 @@ def test_a_row_behind_half_a_row_on_one_line_is_found(tmp_path: Path) -> None:
     assert SeriesReader(str(path)).read() == [Row(2, 1, 1.0, {"a": 1})] * 2
 
 
+def test_half_a_row_costs_no_good_row_whatever_its_metrics_are(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    inner = b'{"attempt":1,"step":2,"time":3.0,"x":1}'
+    good = b'{"attempt":2,"step":1,"time":1.0,"metrics":{"attempt":{"attempt":3},"a":' + inner
+    torn = b'{"attempt":1,"step":0,"time":1.0,"metrics":{"a":' + inner
+    for half in (torn, torn[:-9], torn[:52], b"rubbish"):
+        path.write_bytes(half + good + b"}}\n")
+        (row,) = SeriesReader(str(path)).read()
+        assert row == Row(2, 1, 1.0, {"attempt": {"attempt": 3}, "a": json.loads(inner)})
+    path.write_bytes(b'{"attempt":1,"step":1,"time":' * 250_000 + b"\n")  # 7 MB, no row
+    assert SeriesReader(str(path)).read() == []
+
+
 def test_a_line_without_end_is_passed_over_in_bounded_memory(tmp_path: Path) -> None:
     path = tmp_path / "s"
     path.write_bytes(b"x" * (20 << 20) + b'\n{"attempt":2,"step":1,"time":1.0,"metrics":{}}\n')
@@ -132,6 +146,25 @@ def test_scalars_of_other_libraries_are_taken(tmp_path: Path) -> None:
     flat = numbers(row.metrics)
     assert math.isnan(flat.pop("b.c"))
     assert flat == {"a": 0.5, "b.d": True, "3": 4}
+
+
+def test_a_rows_time_is_what_was_given_or_refused(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    writer = SeriesWriter(path, 1)
+    for when in (0, 1.5, Scalar(2.5), -1):
+        writer.append({}, time=when)  # type: ignore[arg-type]
+    for wrong in ("yesterday", math.nan, True, object(), 10**400, Scalar("x")):
+        with pytest.raises(MetricError, match="time"):
+            writer.append({}, time=wrong)  # type: ignore[arg-type]
+    assert [row.time for row in SeriesReader(path).read()] == [0, 1.5, 2.5, -1]
+
+
+def test_rows_with_nan_are_fast_too(tmp_path: Path) -> None:
+    writer = SeriesWriter(str(tmp_path / "s"), 1)
+    began = clock.process_time()
+    for step in range(20_000):
+        writer.append({"loss": math.nan, "val": {"acc": 0.5}}, step=step)
+    assert clock.process_time() - began < 0.4
 
 
 RING: dict[str, Any] = {}

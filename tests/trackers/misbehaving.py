@@ -38,6 +38,8 @@ class Misbehaving(TrackerAdapter):
     ) -> RunHandle:
         if self.mode == "no handle":
             return None  # type: ignore[return-value]
+        if self.mode == "init raises until told" and not Path(os.environ["TRACKED"]).exists():
+            raise ValueError("no such project")
         if self.mode == "init raises" or (self.mode == "init raises online" and not offline):
             raise ValueError("no such key")
         if self.mode == "init hangs" or (self.mode == "init hangs online" and not offline):
@@ -47,7 +49,8 @@ class Misbehaving(TrackerAdapter):
             os.write(2, b"\xfe\n" * 1000)
             print(sys.stdin.read())
         where = Path(os.environ["TRACKED"])
-        where.write_text(f"{config['job_id']} offline={offline}\n")
+        with where.open("a") as file:
+            file.write(f"{config['job_id']} offline={offline}\n")
         return RunHandle("own-id", self.name, "http://user:pw@host/run/1", project, group, {})
 
     def log(self, handle: RunHandle, metrics: Any) -> None:
@@ -66,6 +69,12 @@ class Misbehaving(TrackerAdapter):
     def finish(self, handle: RunHandle, *, exit_code: int = 0) -> None:
         if self.mode == "finish hangs":
             time.sleep(FOREVER)
+        if self.mode == "a failure's finish waits" and exit_code:
+            where = Path(os.environ["TRACKED"])
+            with where.open("a") as file:
+                file.write("finishing\n")
+            while not where.with_name("go-on").exists():
+                time.sleep(0.02)
         with open(os.environ["TRACKED"], "a") as file:
             file.write(f"finish {exit_code}\n")
 

@@ -6,13 +6,15 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aexp.errors import TrackerInitError
-from aexp.trackers.mlflow import MlflowAdapter
+from aexp.trackers.conformance import check_adapter
+from aexp.trackers.mlflow.adapter import MlflowAdapter
 
 pytestmark = pytest.mark.xdist_group("mlflow")
 ID = "0123456789abcdef0123456789abcdef"
@@ -45,6 +47,58 @@ def wanted(workspace: Path, project: str, **more: Any) -> dict[str, Any]:
         "name": "full-01234567",
         **more,
     }
+
+
+@pytest.mark.usefixtures("_mlflow_server")  # which starts meanwhile
+@pytest.mark.parametrize("uri", ["runs/mlflow", "sqlite:///runs/mlflow.db"])
+def test_a_folder_and_a_database_below_the_repository(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".git").mkdir()
+    adapter = MlflowAdapter(uri)
+    run = wanted(tmp_path / "w", "local")
+    handle = adapter.init_run(**run)
+    assert handle.url is None
+    # In a folder one of these would exclude the other.
+    adapter.log(handle, {"loss/val": 1, "loss": 2, "best": math.inf}, step=3)
+    adapter.log_artifact(handle, "a/b.txt", __file__)
+    adapter.finish(handle)
+    handle = adapter.init_run(**run)
+    adapter.log(handle, {"loss/val": 0.5, "loss": 1.5}, step=4)
+    adapter.finish(handle, exit_code=1)
+    monkeypatch.chdir(tmp_path)
+    (record,) = adapter.list_runs(project="local", group_prefix="H001")
+    assert record.state == "failed"
+    assert record.summary["loss/val"] == 0.5
+    assert record.summary["loss"] == 1.5
+    assert record.summary["best"] > 1e308
+    assert not (tmp_path / "mlruns").exists()
+    assert [path.read_bytes() for path in tmp_path.glob("runs/**/a/b.txt")] == [
+        Path(__file__).read_bytes()
+    ]
+
+
+def test_without_the_sdk_the_error_names_the_extra(tmp_path: Path) -> None:
+    """And a folder that is called mlflow does not count as the SDK."""
+    (tmp_path / "mlflow").mkdir()
+    code = (
+        "import sys; sys.meta_path.insert(0, type('No', (), {'find_spec': staticmethod("
+        "lambda name, path=None, target=None: None)}));\n"
+        "import importlib.machinery as m; real = m.PathFinder.find_spec\n"
+        "m.PathFinder.find_spec = classmethod(lambda c, n, p=None, t=None: real("
+        "n, ['.'] if n == 'mlflow' else p, t))\n"
+        "from aexp.trackers import MlflowAdapter, TrackerInitError\n"
+        "try: MlflowAdapter()\n"
+        "except TrackerInitError as e: print(e.message, '|', e.hint)\n"
+        "print('mlflow' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == [
+        "MLflow is not installed | pip install 'aexp[mlflow]'",
+        "False",
+    ]
 
 
 def test_one_run_across_attempts_on_a_server(mlflow_service: Any, tmp_path: Path) -> None:
@@ -142,43 +196,6 @@ def _epoch(stamp: str) -> float:
     return epoch(stamp)
 
 
-@pytest.mark.parametrize("uri", ["runs/mlflow", "sqlite:///runs/mlflow.db"])
-def test_a_folder_and_a_database_below_the_repository(uri: str, tmp_path: Path) -> None:
-    (tmp_path / ".git").mkdir()
-    adapter = MlflowAdapter(uri)
-    run = wanted(tmp_path / "w", "local")
-    handle = adapter.init_run(**run)
-    assert handle.url is None
-    # In a folder one of these would exclude the other.
-    adapter.log(handle, {"loss/val": 1, "loss": 2, "best": math.inf}, step=3)
-    adapter.log_artifact(handle, "a/b.txt", __file__)
-    adapter.finish(handle)
-    handle = adapter.init_run(**run)
-    adapter.log(handle, {"loss/val": 0.5, "loss": 1.5}, step=4)
-    adapter.finish(handle, exit_code=1)
-    (record,) = adapter.list_runs(project="local", group_prefix="H001") if _go(tmp_path) else ()
-    assert record.state == "failed"
-    assert record.summary["loss/val"] == 0.5
-    assert record.summary["loss"] == 1.5
-    assert record.summary["best"] > 1e308
-    assert not (tmp_path / "mlruns").exists()
-    assert [path.read_bytes() for path in tmp_path.glob("runs/**/a/b.txt")] == [
-        Path(__file__).read_bytes()
-    ]
-
-
-def _go(folder: Path) -> bool:
-    os.chdir(folder)
-    return True
-
-
-@pytest.fixture(autouse=True)
-def _come_back() -> Any:
-    here = Path.cwd()
-    yield
-    os.chdir(here)
-
-
 @pytest.mark.parametrize("state", ["failing", "hanging", "closed"])
 def test_a_server_that_is_away_is_given_up_in_time(
     state: str, way_to_mlflow: Any, tmp_path: Path
@@ -262,6 +279,28 @@ def test_a_server_that_goes_away_gets_the_rest_by_a_sync(
     assert seen.metrics["best"] == 0.5
 
 
+def test_an_artifact_that_is_refused_costs_only_itself(
+    mlflow_service: Any, way_to_mlflow: Any, tmp_path: Path
+) -> None:
+    adapter = MlflowAdapter(way_to_mlflow.uri)
+    handle = adapter.init_run(**wanted(tmp_path, "refused"))
+    way_to_mlflow.change("failing")
+    adapter.log_artifact(handle, "late/file.py", __file__)
+    way_to_mlflow.change("open")
+    adapter.log(handle, {"loss": 1}, step=0)
+    # While a run is open online, a mark tells of it: a kill would leave it behind.
+    assert len(adapter.find_offline(tmp_path)) == 2
+    adapter.finish(handle)
+    seen = mlflow_service.one("refused")
+    assert seen.status == "FINISHED"
+    assert seen.history("loss") == [(0, 1.0)]
+    assert seen.artifacts() == []
+    (found,) = adapter.find_offline(tmp_path)
+    assert adapter.sync(found, timeout_s=60).ok
+    seen = mlflow_service.one("refused")
+    assert (seen.artifacts("late"), seen.status) == (["late/file.py"], "FINISHED")
+
+
 def test_a_sync_that_is_cut_anywhere_is_simply_done_again(
     mlflow_service: Any, way_to_mlflow: Any, tmp_path: Path
 ) -> None:
@@ -324,24 +363,36 @@ def test_what_cannot_be_opened_says_what_to_do(
     assert adapter.find_offline(tmp_path / "w") == []
 
 
-def test_without_the_sdk_the_error_names_the_extra(tmp_path: Path) -> None:
-    """And a folder that is called mlflow does not count as the SDK."""
-    (tmp_path / "mlflow").mkdir()
-    code = (
-        "import sys; sys.meta_path.insert(0, type('No', (), {'find_spec': staticmethod("
-        "lambda name, path=None, target=None: None)}));\n"
-        "import importlib.machinery as m; real = m.PathFinder.find_spec\n"
-        "m.PathFinder.find_spec = classmethod(lambda c, n, p=None, t=None: real("
-        "n, ['.'] if n == 'mlflow' else p, t))\n"
-        "from aexp.trackers import MlflowAdapter, TrackerInitError\n"
-        "try: MlflowAdapter()\n"
-        "except TrackerInitError as e: print(e.message, '|', e.hint)\n"
-        "print('mlflow' in sys.modules)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.splitlines() == [
-        "MLflow is not installed | pip install 'aexp[mlflow]'",
-        "False",
-    ]
+def test_it_keeps_the_contract(mlflow_service: Any, tmp_path: Path) -> None:
+    for online in (False, True):
+        folder = tmp_path / str(online)
+        folder.mkdir()
+        results = check_adapter(lambda: MlflowAdapter(mlflow_service.uri), folder, online=online)
+        assert [result for result in results if not result.ok] == []
+
+
+def test_runs_that_begin_at_once_make_one_experiment(mlflow_service: Any, tmp_path: Path) -> None:
+    for uri in (mlflow_service.uri, str(tmp_path / "runs")):
+
+        def begin(number: int, uri: str = uri) -> str:
+            run = {**wanted(tmp_path, "at once"), "run_id": f"run-{number}", "workspace": None}
+            return str(MlflowAdapter(uri).init_run(**run).extra["opened"].experiment)
+
+        with ThreadPoolExecutor(8) as pool:
+            assert len(set(pool.map(begin, range(16)))) == 1
+        assert len(MlflowAdapter(uri).list_runs(project="at once")) == 16
+
+
+def test_a_password_in_the_address_is_written_nowhere(mlflow_service: Any, tmp_path: Path) -> None:
+    uri = mlflow_service.uri.replace("//", "//somebody:hunter2@")
+    adapter = MlflowAdapter(uri)
+    handle = adapter.init_run(**wanted(tmp_path, "password"))
+    assert handle.url is not None
+    assert "hunter2" not in handle.url
+    adapter.finish(adapter.init_run(**wanted(tmp_path, "password"), offline=True))
+    with pytest.raises(TrackerInitError) as raised:
+        MlflowAdapter("http://somebody:hunter2@127.0.0.1:9").init_run(**wanted(tmp_path, "no"))
+    assert "hunter2" not in raised.value.message
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    assert not any(b"hunter2" in path.read_bytes() for path in files)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aexp.trackers import mlflow_values as values
+from aexp.trackers.mlflow import values as values
 
 NAMES = st.text(max_size=400)
 # MLflow's rule for names (mlflow.utils.validation), in its strictest version.

@@ -1,6 +1,8 @@
 """aexp sync-offline with the real `wandb sync` process, against the stand-in on loopback."""
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 from offline_runs import FIRST, SECOND
@@ -146,3 +148,43 @@ def test_a_run_that_was_killed_while_it_wrote(
     # All but the record that was being written; its end was not seen.
     assert steps(wandb_service, "beta")[:4] == [0, 1, 2, 3]
     assert wandb_service.runs["beta"].state == "failed"
+
+
+TWO_ATTEMPTS = """
+import sys
+from pathlib import Path
+from aexp.runs.series import SeriesWriter
+from aexp.trackers import WandbAdapter
+
+workspace, adapter = Path(sys.argv[1]), WandbAdapter()
+for attempt, offline in ((1, True), (2, False)):
+    handle = adapter.init_run(
+        project="paper", group=None, tags=[], config={}, offline=offline, workspace=workspace,
+        run_id=workspace.name, attempt=attempt,
+    )
+    writer = SeriesWriter(workspace / "series.jsonl", attempt)
+    for step in range(3 * attempt - 3, 3 * attempt):
+        writer.append({"loss": step}, step=step)
+        adapter.log(handle, {"loss": step}, step=step)
+    adapter.finish(handle)
+"""
+
+
+def test_a_later_attempt_was_online(research: Any, offline: Any, wandb_service: Any) -> None:
+    ours, script = research.add("seed=0..1,condition=full")
+    env = {**research.env, **wandb_service.environment}
+    command = [sys.executable, "-c", TWO_ATTEMPTS, str(research.workspace(ours))]
+    subprocess.run(command, env=env, check=True, capture_output=True)
+    # The first attempt's rows went before the second's: the service numbers rows that come late.
+    assert [row["loss"] for row in wandb_service.runs[ours].rows] == list(range(6))
+    assert steps(wandb_service, ours) == list(range(6))
+    # A script that opens W&B by itself has no rows with us.
+    overtaken = offline.put(script, "beta0", FIRST)
+    offline.put(script, "beta0", SECOND, online=True)
+    wandb_service.requests.clear()
+    done = research.aexp("sync-offline", env=wandb_service.environment, rc=1)
+    assert "number these rows anew" in done.stdout
+    assert f"wandb sync --id NEW-ID {overtaken}" in done.stderr
+    assert "1 failed" in done.stdout
+    assert "1 already synced" in done.stdout
+    assert set(wandb_service.requests) <= {"Viewer"}

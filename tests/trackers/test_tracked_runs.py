@@ -2,7 +2,10 @@
 
 import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +119,15 @@ def test_numbers_are_equal_in_document_ledger_and_tracker(research, monkeypatch)
     assert (artifact["name"], artifact["size_bytes"]) == ("made", 4)
     assert NoopAdapter().list_runs(project="ecg", group_prefix="H001/E002/")[0].id == ids["E002"]
     assert NoopAdapter().list_runs(project="another") == []
+    # A wrapper that is killed after it has recorded the end says nothing more: the follower
+    # goes by the record.
+    job_id = ids["E003"]
+    told = [{**event, "timestamp": ""} for event in events(research, job_id)]
+    for name in ("tracker", "tracker_log"):
+        shutil.rmtree(research.workspace(job_id) / name)
+    follow = [sys.executable, "-P", "-m", "aexp.trackers.follow", job_id, "1"]
+    subprocess.run(follow, cwd=research.root, stdin=subprocess.DEVNULL, check=True)
+    assert [{**event, "timestamp": ""} for event in events(research, job_id)] == told
 
 
 def test_attempts_continue_one_tracked_run_and_no_row_appears_twice(research, wait_until) -> None:

@@ -28,7 +28,7 @@ API_KEY = "standin0" * 5
 WRONG_KEY = "wrongkey" * 5
 ENTITY = "the-team"
 
-OPERATION = re.compile(r"\b(?:query|mutation)\s+(\w+)[^{]*\{\s*(\w+)")
+OPERATION = re.compile(r"\b(?:query|mutation)\b\s*(\w*)[^{]*\{\s*(\w+)")
 FILE_STREAM = re.compile(r"^/files/([^/]+)/([^/]+)/([^/]+)/file_stream$")
 
 
@@ -132,7 +132,8 @@ class WandbService:
     ----------
     mode : str
         ``normal``; ``refuse`` (401 whatever the key); ``error`` (500); ``hang`` (accepts, never
-        answers). A key that is not `API_KEY` is refused in every mode. `down` closes the port.
+        answers, or not the operations that `hang` was given). A key that is not `API_KEY` is
+        refused in every mode. `down` closes the port.
     runs : dict of str to Bucket
         By run id, over all projects.
     requests : list of str
@@ -141,6 +142,7 @@ class WandbService:
 
     def __init__(self) -> None:
         self.mode = "normal"
+        self.hanging: tuple[str, ...] = ()
         self.runs: dict[str, Bucket] = {}
         self.requests: list[str] = []
         self.lock = threading.RLock()
@@ -185,9 +187,10 @@ class WandbService:
 
     close = down
 
-    def hang(self) -> None:
-        """From now on accept requests and do not answer them."""
+    def hang(self, *operations: str) -> None:
+        """From now on accept requests and do not answer them, or only not these of GraphQL."""
         self.released = threading.Event()
+        self.hanging = operations
         self.mode = "hang"
 
     def release(self) -> None:
@@ -200,6 +203,7 @@ class WandbService:
     def graphql(self, body: dict[str, Any]) -> dict[str, Any]:
         """Answer one operation; null when there is nothing to say about what it asks for."""
         name, asked = OPERATION.search(body["query"]).groups()  # type: ignore[union-attr]
+        name = name or asked.capitalize()  # older versions ask for the viewer without a name
         variables = body.get("variables") or {}
         self.requests.append(name)
         answer = getattr(self, f"_on_{name}", None)
@@ -393,7 +397,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         path = urlsplit(self.path).path
         service = self.standin
-        if service.mode == "hang":
+        if service.mode == "hang" and self._is_hanging(path, body):
             service.released.wait()
             self.close_connection = True
             return
@@ -419,6 +423,13 @@ class _Handler(BaseHTTPRequestHandler):
         elif path.startswith("/storage/"):
             service.upload(path, body)
         self._answer(200, {})
+
+    def _is_hanging(self, path: str, body: bytes) -> bool:
+        hanging = self.standin.hanging
+        if not hanging:
+            return True
+        found = OPERATION.search(json.loads(body)["query"]) if path == "/graphql" else None
+        return found is not None and (found[1] or found[2]) in hanging
 
     def _is_known(self) -> bool:
         if self.path.startswith("/sdk/otel/"):

@@ -2,6 +2,8 @@
 
 import os
 import random
+import shlex
+import sys
 import time
 from typing import Any
 
@@ -97,10 +99,12 @@ def test_a_hundred_kills(research: Any, witness: Any, processes: Any) -> None:
     for _ in range(4):  # at most three lost attempts, then a result
         research.snakemake(rc=None)
     check(research, witness, chaos.ids)
+    assert len(chaos.ids) >= 2 * BATCH
     attempts = [a for job_id in chaos.ids for a in research.doc(job_id)["aexp_run"]["attempts"]]
     assert sum(attempt["cause"] == "lost" for attempt in attempts) > ROUNDS / 10
     assert research.snakemake().stderr.count("nothing to run") == 1
 
 
 # Its output goes nowhere, so nobody waits for orphans that hold it open.
-COMMAND = "exec snakemake --cores 2 --quiet all >/dev/null 2>&1"
+PROGRAM = f"{shlex.quote(sys.executable)} -P -m snakemake"
+COMMAND = f"exec {PROGRAM} --cores 2 --quiet all >/dev/null 2>&1"

@@ -19,20 +19,19 @@ from typing import Any, NamedTuple
 
 from aexp.errors import TrackerInitError
 from aexp.model import JOB_ID, printable
-from aexp.trackers import wandb_login
 from aexp.trackers.contract import OfflineRun, SyncResult
-from aexp.trackers.wandb_resend import MARK
+from aexp.trackers.wandb import login
+from aexp.trackers.wandb.marks import FOLDER as FOLDER
+from aexp.trackers.wandb.marks import MARK, RUN_FOLDER, is_void, read_mark, run_id_of
 
 BACKEND = "wandb"
-FOLDER = "wandb"
-_RUN_FOLDER = re.compile(r"(offline-)?run-(\d{8}_\d{6})-(.+)")
 _HEADER_BYTES = 7  # of a run file without a record: its process has died as it was made
 _LOOK_S = 10.0
 _END_S = 3.0
 _LOG_BYTES = 1 << 22
 _FINISHED = re.compile(rb'"msg":"stream: (?:all finished|finished|closed)')
 _LOST = re.compile(rb'"level":"ERROR[^"]*","msg":"(?:filestream: |sender: |[^"]*","task":")')
-_URL = re.compile(r"View run .*?at:? (https?://\S+)|Syncing: (https?://\S+)")
+_URL = re.compile(r"View run .*?at:? (https?://\S+)")
 _STATUS = re.compile(r"\b(?:error|HTTP|status|status code)[ :=]{0,2}(\d{3})\b", re.IGNORECASE)
 # What the shell or the job has set for a run of its own; every offline run knows its own.
 _OF_A_RUN = frozenset(
@@ -41,7 +40,8 @@ _OF_A_RUN = frozenset(
     | {"WANDB_RUN_GROUP", "WANDB_RUN_ID", "WANDB_SERVICE", "WANDB_SILENT", "WANDB_SWEEP_ID"}
     | {"WANDB_TAGS"}
 )
-_LEGACY = (0, 30)  # before it, `wandb sync` was another program
+# Before it, `wandb sync` was another program: it says "done", whatever has come of it.
+_LEAST = (0, 30)
 
 
 def find(workspace: str | Path) -> list[OfflineRun]:
@@ -60,18 +60,21 @@ def find(workspace: str | Path) -> list[OfflineRun]:
     job = os.path.basename(os.path.abspath(workspace))
     found = []
     for name in names:
-        parts = _RUN_FOLDER.fullmatch(name)
+        parts = RUN_FOLDER.fullmatch(name)
         path = os.path.join(base, name)
         if parts is None or not _is_due(path, is_offline=bool(parts[1])):
             continue
         job_id = job if JOB_ID.fullmatch(job) else None
-        found.append(OfflineRun(Path(path), BACKEND, parts[3], job_id, parts[2]))
+        run_id = run_id_of(path) or parts[3]
+        found.append(OfflineRun(Path(path), BACKEND, run_id, job_id, parts[2]))
     return sorted(found, key=lambda run: (run.created_at, run.path.name))
 
 
 def _is_due(path: str, *, is_offline: bool) -> bool:
-    if os.path.exists(os.path.join(path, MARK)):
+    if os.path.exists(os.path.join(path, MARK)) or read_mark(path) is not None:
         return True
+    if is_void(path):
+        return False
     return _has_records(path) and (is_offline or _is_broken_off(path))
 
 
@@ -121,10 +124,19 @@ def sync(offline_run: OfflineRun, *, timeout_s: float) -> SyncResult:
     """
     began = time.monotonic()
     path = offline_run.path
-    trouble = wandb_login.look(min(_LOOK_S, timeout_s))
+    _check_version()
+    trouble = login.look(min(_LOOK_S, timeout_s))
     if trouble is not None:
-        advice = (trouble.hint or "").partition("; the run is kept")[0]
-        return SyncResult(path, False, trouble.message, advice, seconds=time.monotonic() - began)
+        seconds = time.monotonic() - began
+        return SyncResult(path, False, trouble.message, trouble.advice, seconds=seconds)
+    if _is_overtaken(offline_run):
+        advice = f"send it as a run of its own: wandb sync --id NEW-ID {path}"
+        return SyncResult(
+            path,
+            False,
+            "a later attempt is at W&B already, which would number these rows anew behind it",
+            advice,
+        )
     with tempfile.TemporaryDirectory(prefix="aexp-sync-") as folder:
         said = _call(str(path), folder, timeout_s)
     reason, hint = verdict(said, timeout_s)
@@ -134,22 +146,33 @@ def sync(offline_run: OfflineRun, *, timeout_s: float) -> SyncResult:
         not reason,
         (reason + "\n" if reason else "") + said.output,
         hint,
-        str(url[1] or url[2]).rstrip(".") if url else None,
+        url[1] if url else None,
         time.monotonic() - began,
         said.returncode,
     )
 
 
+def _is_overtaken(run: OfflineRun) -> bool:
+    """Whether a later attempt of an offline run has gone online before this one was synced."""
+    if not run.path.name.startswith("offline-") or any(run.path.glob("*.syncstate")):
+        return False
+    for other in run.path.parent.iterdir():
+        parts = RUN_FOLDER.fullmatch(other.name)
+        if parts is None or parts[1] or parts[2] <= run.created_at or is_void(other):
+            continue
+        if run_id_of(other) == run.run_id:
+            return True
+    return False
+
+
 def _call(path: str, folder: str, timeout_s: float) -> Said:
     environment = {key: text for key, text in os.environ.items() if key not in _OF_A_RUN}
     environment["WANDB_DIR"] = folder  # its log, not the run
-    url = wandb_login.service_url()  # also as settings beside WANDB_DIR would have it
+    url = login.service_url()  # also as settings beside WANDB_DIR would have it
     if url is not None:
         environment["WANDB_BASE_URL"] = url
     environment.setdefault("WANDB__GRAPHQL_RETRY_MAX", "5")  # a minute, not half an hour
     options = ["--include-synced", "--include-online"]
-    if _version() < _LEGACY:
-        options = ["--append", "--no-mark-synced"]
     # -P: a folder wandb/ beside the user's code is not the package.
     command = [sys.executable, "-P", "-m", "wandb", "sync", *options, path]
     with tempfile.TemporaryFile() as output:
@@ -183,7 +206,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
             process.wait()
 
 
-def _version() -> tuple[int, ...]:
+def _check_version() -> None:
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -192,7 +215,11 @@ def _version() -> tuple[int, ...]:
         raise TrackerInitError(
             "the package wandb is not installed here", "run: pip install 'aexp[wandb]'"
         ) from None
-    return tuple(int(part) for part in re.findall(r"\d+", text)[:2])
+    if tuple(int(part) for part in re.findall(r"\d+", text)[:2]) < _LEAST:
+        raise TrackerInitError(
+            f"wandb {text} does not tell whether a sync is complete",
+            "sync with a newer one, it reads the same files: pip install 'wandb>=0.30'",
+        )
 
 
 def _log_lines(folder: str) -> Iterator[dict[str, Any]]:
@@ -238,10 +265,6 @@ def _any_last(last: list[str]) -> bool:
 
 def _accepted(said: Said) -> bool:
     """Whether the service has taken the request that completes the run."""
-    if not said.log:  # of a wandb that keeps no such log
-        ends = ("done.", "Finished syncing")
-        spoken = "ERROR" not in said.output and any(word in said.output for word in ends)
-        return said.returncode == 0 and spoken
     is_last = False
     for entry in said.log:
         if entry.get("msg") == "filestream: sending request":

@@ -8,85 +8,54 @@ Our series has every row, and the service says at which step it is to go on.
 import json
 import os
 import re
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from aexp.errors import AexpError
-from aexp.files import read_bytes, read_object, remove, write_atomic
+from aexp.files import read_bytes
 from aexp.ledger.projection import final_metrics
 from aexp.model import COMPLETE, RUNNING
 from aexp.paths import ASSETS, METRICS, SERIES, Repo
 from aexp.runs.series import Row, SeriesReader, numbers
 from aexp.runs.store import read_run
+from aexp.trackers import synced
 from aexp.trackers.binding import bound, wanted
 from aexp.trackers.contract import OfflineRun, RunHandle, SyncResult
 from aexp.trackers.frame import frame_of
-from aexp.trackers.wandb_init import plain_floats
+from aexp.trackers.wandb import marks
+from aexp.trackers.wandb.init import plain_floats
+from aexp.trackers.wandb.marks import Mark, folders, marked_folders, unmark
 
 if TYPE_CHECKING:
-    from aexp.trackers.wandb import WandbAdapter
+    from aexp.trackers.wandb.adapter import WandbAdapter
 
-# In the folder of a run of ours until all that it was given is complete there, or at W&B.
-MARK = ".aexp-unfinished"
-_RUN_FOLDER = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(.+)")
 _LATER_ATTEMPTS = re.compile(r"[0-9a-f]{32}-(\d+)")
 _BATCH = 2000
 
 
-class Mark(NamedTuple):
-    """What a folder may have lost.
+def left_behind(workspace: str | Path, run_id: str) -> list[str]:
+    """Return the folders of a W&B run that hold what the service may not have.
 
-    Attributes
-    ----------
-    attempt : int
-        Rows of this attempt.
-    is_own : bool
-        Whether the training code has opened the run itself: its rows are kept as they were
-        given, its name and config are its own.
+    Those that are marked, and complete offline ones that were never synced: once a later
+    attempt is there, ``wandb sync`` would number their rows anew, behind its own. Our series
+    has the rows of all of them.
     """
-
-    attempt: int
-    is_own: bool = False
-
-
-def mark(path: str, attempt: int, *, is_own: bool = False) -> None:
-    """Note in a run's folder whose rows it is to hold."""
-    if os.path.isdir(path):
-        content = json.dumps(Mark(attempt, is_own)._asdict())
-        write_atomic(os.path.join(path, MARK), content.encode())
+    known = synced.marks(str(workspace))
+    found = set(marked_folders(workspace, run_id))
+    for path in folders(workspace, run_id):
+        is_offline = os.path.basename(path).startswith("offline-")
+        is_ours = is_offline and os.path.exists(os.path.join(path, marks.COMPLETE))
+        if is_ours and os.path.relpath(path, workspace) not in known:
+            found.add(path)
+    return sorted(found)
 
 
-def unmark(path: str | Path) -> None:
-    """Note that a folder's run is complete."""
-    remove(os.path.join(path, MARK))
-
-
-def read_mark(path: str | Path) -> Mark | None:
-    """Return a folder's mark, None for one that is complete or not ours."""
-    try:
-        found = read_object(os.path.join(path, MARK)) or {}
-    except AexpError:
-        return None
-    attempt = found.get("attempt")
-    return Mark(attempt, bool(found.get("is_own"))) if isinstance(attempt, int) else None
-
-
-def marked_folders(workspace: str | Path, run_id: str) -> dict[str, int]:
-    """Return the marked folders of a W&B run with their attempts."""
-    found = {}
-    base = os.path.join(workspace, "wandb")
-    try:
-        names = os.listdir(base)
-    except OSError:
-        return {}
-    for name in sorted(names):
-        parts = _RUN_FOLDER.fullmatch(name)
-        known = read_mark(os.path.join(base, name)) if parts else None
-        if parts is not None and parts[1] == run_id and known is not None:
-            found[os.path.join(base, name)] = known.attempt
-    return found
+def arrived(workspace: str | Path, path: str | Path, run_id: str, url: str | None) -> None:
+    """Note that W&B has all of a folder: nothing of it is sent again."""
+    synced.mark(str(workspace), OfflineRun(Path(path), "wandb", run_id), url)
+    unmark(path)
 
 
 def steps_of(rows: Iterator[Row]) -> Iterator[tuple[int, Row]]:
@@ -192,26 +161,26 @@ def resend(adapter: "WandbAdapter", offline_run: OfflineRun, lost: Mark) -> Sync
     binding, frame = bound(run, adapter.name), frame_of(repo, run)
     settings: dict[str, Any] = wanted(run) or {}
     adapter.entity = adapter.entity or settings.get("entity")
-    handle = adapter.init_run(
-        project=(binding["project"] if binding else None) or settings.get("project"),
-        group=(binding["group"] if binding else None) or frame.group,
-        tags=frame.tags,
-        config={} if lost.is_own else frame.config,
-        notes=None if lost.is_own else frame.notes,
-        workspace=workspace,
-        run_id=offline_run.run_id,
-        name=None if lost.is_own else frame.name,
-    )
-    mark(handle.extra["path"], lost.attempt, is_own=lost.is_own)
     is_last = not run.attempts or run.attempts[-1].get("attempt") == lost.attempt
     file_of = lost.attempt if is_last and not lost.is_own else None
-    through = lost.attempt
-    send_missing(adapter, handle, workspace, through=through, file_of=file_of, is_own=lost.is_own)
-    final = final_metrics(run)
-    if is_last and final:
-        adapter.summarize(handle, final if lost.is_own else numbers(final))
-    adapter.finish(handle, exit_code=0 if is_last and run.status == COMPLETE else 1)
-    for folder, attempt in marked_folders(workspace, offline_run.run_id).items():
+    through, is_own = lost.attempt, lost.is_own
+    with tempfile.TemporaryDirectory(prefix="aexp-wandb-") as folder:
+        handle = adapter.init_run(
+            project=(binding["project"] if binding else None) or settings.get("project"),
+            group=(binding["group"] if binding else None) or frame.group,
+            tags=frame.tags,
+            config={} if is_own else frame.config,
+            notes=None if is_own else frame.notes,
+            workspace=folder,  # nothing of this is a trace of the run
+            run_id=offline_run.run_id,
+            name=None if is_own else frame.name,
+        )
+        send_missing(adapter, handle, workspace, through=through, file_of=file_of, is_own=is_own)
+        final = final_metrics(run)
+        if is_last and final:
+            adapter.summarize(handle, final if is_own else numbers(final))
+        adapter.finish(handle, exit_code=0 if is_last and run.status == COMPLETE else 1)
+    for marked, attempt in marked_folders(workspace, offline_run.run_id).items():
         if attempt <= lost.attempt:
-            unmark(folder)
+            arrived(workspace, marked, offline_run.run_id, handle.url)
     return SyncResult(path, True, url=handle.url, seconds=time.monotonic() - began)

@@ -1,6 +1,6 @@
 """Open a run before its command starts: MLflow gives it the id that the command needs.
 
-``python -m aexp.trackers.mlflow_open`` reads what is wanted as JSON and prints the command's
+``python -m aexp.trackers.mlflow.open`` reads what is wanted as JSON and prints the command's
 variables. A process of its own: MLflow's import costs 170 MB, which the process that waits for
 the command should not keep, and a process can be ended when a server hangs.
 """
@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from aexp.errors import AexpError
-from aexp.trackers.mlflow_where import QUIET, URI_VARIABLE
+from aexp.trackers.mlflow.local import note_away
+from aexp.trackers.mlflow.where import QUIET, URI_VARIABLE
 
 LIMIT_S = 14.0
 # The command waits: no second try.
@@ -37,7 +38,7 @@ def hand_over(
     }
     try:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "aexp.trackers.mlflow_open"],
+            [sys.executable, "-P", "-m", "aexp.trackers.mlflow.open"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**_IMPATIENT, **os.environ},
@@ -63,9 +64,10 @@ def hand_over(
 
 def variables(wanted: Mapping[str, Any]) -> dict[str, str]:
     """Open the run, offline when it cannot be online, and return the command's variables."""
-    from aexp.trackers.mlflow import MlflowAdapter
+    from aexp.trackers.mlflow.adapter import MlflowAdapter
 
     adapter = MlflowAdapter(**wanted["options"])
+    adapter.marks = False
     where = {key: wanted[key] for key in ("project", "group", "run_id", "workspace")}
     try:
         handle = adapter.init_run(**where, offline=wanted["offline"])
@@ -73,6 +75,7 @@ def variables(wanted: Mapping[str, Any]) -> dict[str, str]:
         if wanted["offline"]:
             raise
         print(f"aexp: {error.message}; the run is kept offline", file=sys.stderr)
+        note_away(wanted["workspace"], error)
         handle = adapter.init_run(**where, offline=True)
     opened = handle.extra["opened"]
     return {

@@ -6,28 +6,68 @@ The SDK would say so too, after a minute and a half, or with an exception in a u
 
 import configparser
 import http.client
+import json
 import netrc
 import os
 import re
 import socket
 import threading
+import time
 from contextlib import closing, suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from aexp.errors import AexpError
+from aexp.files import read_object, write_atomic
+from aexp.paths import TRACKER
+
 LOOK_S = 5.0
+_RECENT_S = 30.0  # so long an answer is believed
+_LOOK = "look.json"
 _DEFAULT = re.compile(r"(?:DEFAULT_BASE_URL|base_url: str) = \"(https://[^\"]+)\"")
 _QUERY = b'{"query": "query Viewer { viewer { id } }"}'
-_LATER = "the run is kept offline; afterwards: aexp sync-offline"
-_LOGIN = f"log in with: wandb login, or set WANDB_API_KEY; {_LATER}"
-_NETWORK = f"check the network, WANDB_BASE_URL and proxies; {_LATER}"
+LATER = "the run is kept offline; afterwards: aexp sync-offline"
+_LOGIN = "log in with: wandb login, or set WANDB_API_KEY"
+_NETWORK = "check the network, WANDB_BASE_URL and proxies"
 
 
 class Trouble(NamedTuple):
     """Why the service cannot be used now, and what to do about it."""
 
     message: str
-    hint: str
+    advice: str
+
+    @property
+    def hint(self) -> str:
+        """The advice where a run goes on offline."""
+        return f"{self.advice}; {LATER}"
+
+
+def note(workspace: str | os.PathLike[str], trouble: Trouble | None) -> None:
+    """Hand the answer of a look on to the process beside the run, and which rank asked."""
+    folder = os.path.join(workspace, TRACKER)
+    if os.path.isdir(folder):
+        told = trouble._asdict() if trouble is not None else {}
+        told |= {"at": time.time(), "rank": os.environ.get("SLURM_PROCID")}
+        write_atomic(os.path.join(folder, _LOOK), json.dumps(told).encode())
+
+
+def noted(workspace: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what `note` has written, empty without it."""
+    try:
+        return read_object(os.path.join(workspace, TRACKER, _LOOK)) or {}
+    except AexpError:
+        return {}
+
+
+def recent_trouble(workspace: str | os.PathLike[str] | None) -> Trouble | None:
+    """Return the trouble that another process of this attempt has just met, if it has."""
+    told = noted(workspace) if workspace is not None else {}
+    at, message, advice = (told.get(key) for key in ("at", "message", "advice"))
+    if not isinstance(at, int | float) or not 0 <= time.time() - at <= _RECENT_S:
+        return None
+    is_trouble = isinstance(message, str) and isinstance(advice, str)
+    return Trouble(str(message), str(advice)) if is_trouble else None
 
 
 def service_url() -> str | None:

@@ -10,14 +10,23 @@ from aexp.errors import AexpError
 from aexp.model import printable, section
 from aexp.paths import Repo
 from aexp.runs.store import read_run
-from aexp.trackers import wandb_resend
 from aexp.trackers.binding import record_handle
 from aexp.trackers.contract import RunHandle
 from aexp.trackers.files import write_owner
 from aexp.trackers.frame import frame_of
+from aexp.trackers.wandb import marks, resend
+from aexp.trackers.wandb.login import noted
 
 _BACKEND = "wandb"
 _MAX_DEPTH = 20
+# How launchers number the processes of one command; only the first may write.
+_RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "LOCAL_RANK")
+
+
+_ONE_WRITER = (
+    "W&B keeps the rows of one writer per run; call wandb.init in rank 0 alone, "
+    'or with mode="disabled" in the others'
+)
 
 
 class Mirrored(Protocol):
@@ -49,7 +58,8 @@ def attach(active: Mirrored, wandb_run: Any) -> Any:
     W&B's config gets ``job_id``, the link and the frame; ``doc["tracker"]`` its id and
     address. Every row of ``log`` (of the run's and the module's) also goes into the series,
     and the summary into ours when the W&B run is finished or the process ends. aexp itself
-    opens no second run. Attaching twice is attaching once.
+    opens no second run. Attaching twice is attaching once. In any process of a distributed
+    command but the first nothing is tied and nothing mirrored, and a line on stderr says so.
 
     Parameters
     ----------
@@ -65,10 +75,27 @@ def attach(active: Mirrored, wandb_run: Any) -> Any:
     """
     if isinstance(getattr(wandb_run.log, "__self__", None), _Mirror):
         return wandb_run
+    other = other_rank(active.workspace)
+    if other is not None and not wandb_run.disabled:
+        print(f"aexp: not attached in rank {other}: {_ONE_WRITER}", file=sys.stderr)
+    if other is not None:
+        return wandb_run
     if not wandb_run.disabled:
         _tie(active, wandb_run)
     _Mirror(active, wandb_run).install()
     return wandb_run
+
+
+def other_rank(workspace: str | os.PathLike[str]) -> str | None:
+    """Return this process's number in a distributed command, None in the first or only one."""
+    for name in _RANKS:
+        if os.environ.get(name, "0") != "0":
+            return f"{os.environ[name]} ({name})"
+    rank = os.environ.get("SLURM_PROCID", "0")
+    # The wrapper itself may be one of several tasks, each with a run of its own.
+    if rank not in ("0", noted(workspace).get("rank")):
+        return f"{rank} (SLURM_PROCID)"
+    return None
 
 
 def _tie(active: Mirrored, wandb_run: Any) -> None:
@@ -82,16 +109,16 @@ def _tie(active: Mirrored, wandb_run: Any) -> None:
     if section(run.doc, "tracker").get("backend") in (None, _BACKEND):
         record_handle(repo, job_id, handle_of(wandb_run))
     # else the run is bound to another tracker, and gets the rows there as well
-    left = wandb_resend.marked_folders(active.workspace, str(wandb_run.id))
     path = str(wandb_run.settings.sync_dir)
-    wandb_resend.mark(path, active.attempt, is_own=True)
+    left = [one for one in resend.left_behind(active.workspace, str(wandb_run.id)) if one != path]
+    marks.opened(path, active.attempt, is_own=True)
     if left and not wandb_run.offline:
         handle = handle_of(wandb_run)
         handle.extra |= {"run": wandb_run, "next_step": wandb_run.starting_step}
         before = active.attempt - 1
-        wandb_resend.send_missing(None, handle, active.workspace, through=before, is_own=True)
+        resend.send_missing(None, handle, active.workspace, through=before, is_own=True)
         for earlier in left:
-            wandb_resend.unmark(earlier)
+            resend.arrived(active.workspace, earlier, str(wandb_run.id), handle.url)
 
 
 def handle_of(wandb_run: Any) -> RunHandle:
@@ -138,13 +165,16 @@ class _Mirror:
         commit: bool | None = None,
     ) -> None:
         """Log to W&B, and the numbers of the same row to the series."""
-        # Of a run that is continued, `step` is 0 until W&B has answered.
-        at = step if step is not None else max(self._run.step, self._run.starting_step)
+        at = step if step is not None or self._run.disabled else self._step()
         self._log(data, step=step, commit=commit)
         self._row_is_open = commit is False or (step is not None and not commit)
         row = numbers(data)
         if row and os.getpid() == self._pid:
             self._quietly(lambda: self._active.log(row, step=at))
+
+    def _step(self) -> int:
+        # Of a run that is continued, `step` is 0 until W&B has answered.
+        return max(int(self._run.step), int(self._run.starting_step))
 
     def close(self) -> None:
         """Give the summary to our run; the first call counts."""
@@ -172,7 +202,7 @@ class _Mirror:
             self.close()
             done = finish(*arguments, **keywords)
             if not self._run.disabled:
-                wandb_resend.unmark(str(self._run.settings.sync_dir))
+                marks.unmark(str(self._run.settings.sync_dir))
             return done
 
         return finish_mirrored

@@ -65,6 +65,20 @@ def settings(answer_s: float = ANSWER_S) -> Iterator[None]:
                         os.environ[key] = value
 
 
+@contextlib.contextmanager
+def tracking_uri(uri: str) -> Iterator[None]:
+    """Set ``MLFLOW_TRACKING_URI`` for the block: artifacts go by it in some versions of MLflow."""
+    before = os.environ.get(URI_VARIABLE)
+    os.environ[URI_VARIABLE] = uri
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(URI_VARIABLE, None)
+        else:
+            os.environ[URI_VARIABLE] = before
+
+
 def check_installed() -> None:
     """Insist on the SDK without importing it, which takes seconds."""
     from importlib.util import find_spec

@@ -11,7 +11,7 @@ from aexp.errors import TrackerInitError
 from aexp.files import locked
 from aexp.model import printable, utc_at
 from aexp.trackers.contract import RunRecord
-from aexp.trackers.mlflow_values import (
+from aexp.trackers.mlflow.values import (
     GROUP_TAG,
     MAX_PAIRS,
     RUN_ID_TAG,
@@ -23,7 +23,7 @@ from aexp.trackers.mlflow_values import (
     pieces,
     run_filter,
 )
-from aexp.trackers.mlflow_where import INSTALL, without_credentials
+from aexp.trackers.mlflow.where import INSTALL, tracking_uri, without_credentials
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -237,22 +237,31 @@ def last_step(run: Any) -> int:
     return max((one.step for one in getattr(run.data, "_metric_objs", None) or ()), default=-1)
 
 
-def upload(client: "MlflowClient", run: str, name: str, source: str) -> None:
-    """Add a file or folder to a run under `name`."""
-    parts = [part for part in metric_name(name).split("/") if part]
-    if os.path.isdir(source):
-        client.log_artifacts(run, source, artifact_path="/".join(parts))
-        return
+def upload(store: Store, run: str, name: str, source: str) -> None:
+    """Add a file or folder to a run under `name`, which may have folders in it."""
+    parts = metric_name(name).split("/")
     folder = "/".join(parts[:-1]) or None
-    if os.path.basename(source) == parts[-1]:
-        client.log_artifact(run, source, artifact_path=folder)
-        return
-    import tempfile
+    with tracking_uri(store.uri):
+        if os.path.isdir(source):
+            store.client.log_artifacts(run, source, artifact_path="/".join(parts))
+        elif os.path.basename(source) == parts[-1]:
+            store.client.log_artifact(run, source, artifact_path=folder)
+        else:
+            import tempfile
 
-    with tempfile.TemporaryDirectory(prefix="aexp-") as scratch:
-        link = os.path.join(scratch, parts[-1])  # MLflow calls a file by its own name
-        os.symlink(source, link)
-        client.log_artifact(run, link, artifact_path=folder)
+            with tempfile.TemporaryDirectory(prefix="aexp-") as scratch:
+                link = os.path.join(scratch, parts[-1])  # MLflow calls a file by its own name
+                os.symlink(source, link)
+                store.client.log_artifact(run, link, artifact_path=folder)
+
+
+def has_artifact(store: Store, run: str, name: str, source: str) -> bool:
+    """Return whether a run has a file of that name and size."""
+    path = metric_name(name)
+    with tracking_uri(store.uri):
+        listed = store.client.list_artifacts(run, os.path.dirname(path) or None)
+    sizes = {one.path: one.file_size for one in listed if not one.is_dir}
+    return os.path.isfile(source) and sizes.get(path) == os.path.getsize(source)
 
 
 def every_run(store: Store, experiments: list[str], text: str = "") -> Iterator[Any]:

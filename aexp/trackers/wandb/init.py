@@ -7,8 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from aexp.environment.scrub import is_secret_name
 from aexp.errors import TrackerInitError
 from aexp.model import printable
+from aexp.trackers.wandb.login import Trouble
+from aexp.trackers.wandb.service import end_remnant
 
 INIT_TIMEOUT_S = 15.0
 MAX_NAME = 128
@@ -55,6 +58,7 @@ def tags_for(tags: Sequence[str]) -> list[str]:
 
 def quiet_sdk() -> Any:
     """Import the SDK and keep it from writing lines between those of the training."""
+    end_remnant()
     import wandb
 
     wandb.setup(settings=wandb.Settings(silent=True))
@@ -69,11 +73,19 @@ def known_settings(sdk: Any, **wanted: Any) -> Any:
 
 def not_opened(error: Exception) -> TrackerInitError:
     """Return what an exception of the SDK means, and what to do."""
+    trouble = trouble_of(error)
+    return TrackerInitError(trouble.message, trouble.advice)
+
+
+def trouble_of(error: Exception) -> Trouble:
+    """Return what an exception of the SDK means, and what to do."""
     text = printable(str(error).strip().partition("\n")[0] or type(error).__name__)
-    hint = "the run is kept offline; afterwards: aexp sync-offline"
-    if any(word in text.lower() for word in ("api key", "401", "403", "logged in", "login")):
-        hint = "log in with: wandb login, or set WANDB_API_KEY; " + hint
-    return TrackerInitError(f"W&B: {text}", hint)
+    lower, advice = text.lower(), "check the tracker's project, entity and options"
+    if any(word in lower for word in ("api key", "401", "403", "logged in", "login")):
+        advice = "log in with: wandb login, or set WANDB_API_KEY"
+    elif any(word in lower for word in ("timed out", "timeout", "deadline", "dial ", "connect")):
+        advice = "check the network, WANDB_BASE_URL and proxies"
+    return Trouble(f"W&B: {text}", advice)
 
 
 @contextmanager
@@ -90,6 +102,21 @@ def own_folders(workspace: str | Path | None) -> Iterator[None]:
         yield
     finally:
         del os.environ["WANDB_DATA_DIR"]
+
+
+def secrets_of_slurm() -> list[str]:
+    """Return the variables of Slurm's that are secrets, such as ``SLURM_JWT``."""
+    return [name for name in os.environ if name.startswith("SLURM_") and is_secret_name(name)]
+
+
+@contextmanager
+def without_secrets() -> Iterator[None]:
+    """Hide Slurm's secrets while the SDK starts: it uploads every ``SLURM_`` variable."""
+    hidden = {name: os.environ.pop(name) for name in secrets_of_slurm()}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def data_dir(workspace: str | Path) -> str:

@@ -10,10 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aexp.errors import AexpError, TrackerInitError
-from aexp.trackers import mlflow_local as local
-from aexp.trackers import mlflow_store as stores
-from aexp.trackers import mlflow_values as values
-from aexp.trackers import mlflow_where as where
 from aexp.trackers.contract import (
     OfflineRun,
     RunHandle,
@@ -22,18 +18,22 @@ from aexp.trackers.contract import (
     TrackerAdapter,
     TrackerBinding,
 )
+from aexp.trackers.mlflow import local as local
+from aexp.trackers.mlflow import store as stores
+from aexp.trackers.mlflow import values as values
+from aexp.trackers.mlflow import where as where
 
 if TYPE_CHECKING:
-    from aexp.trackers.mlflow_store import Store
+    from aexp.trackers.mlflow.store import Store
 
 T = TypeVar("T")
 PROJECT = "aexp"  # the experiment of runs that name none
 _FLUSH_S = 2.0
-_ARTIFACT_S = 120
+_ARTIFACT_S = 15  # that a server may need to answer when it has got all of a file
 
 
 @dataclass
-class _Opened:
+class Opened:
     """A run of MLflow's that is written to."""
 
     store: "Store"
@@ -45,6 +45,7 @@ class _Opened:
     next_step: int = 0
     pending: list[tuple[str, float, int, int]] = field(default_factory=list)
     sent_at: float = field(default_factory=time.monotonic)
+    mark: str | None = None  # while it is open online
     names: dict[str, str] = field(default_factory=dict)  # of metrics, in a store of files
 
 
@@ -72,6 +73,7 @@ class MlflowAdapter(TrackerAdapter):
         where.check_installed()
         self.uri = uri
         self.hand_over = hand_over
+        self.marks = True  # whether runs that are opened here are also finished here
 
     def init_run(
         self,
@@ -105,15 +107,21 @@ class MlflowAdapter(TrackerAdapter):
         if ours:
             wanted[values.RUN_ID_TAG] = ours
         uri, folder = self._place(offline, place, ours, project)
+        mark = None
+        if self.marks and folder is None:
+            about = {"project": project or PROJECT, "group": group}
+            mark = local.mark_open(place, ours, uri=where.without_credentials(uri), **about)
         with where.settings():
             try:
                 store = stores.connect(uri)
                 experiment = stores.experiment_id(store, project or PROJECT)
                 run = self._open(store, experiment, ours, place, wanted, name or group)
-                opened = _Opened(store, experiment, run.info.run_id, place, folder, again)
+                opened = Opened(store, experiment, run.info.run_id, place, folder, again)
                 self._describe(opened, run, values.params(config))
             except Exception as error:  # MLflow, requests, SQLAlchemy, a full disk
+                local.remove_mark(mark)
                 raise stores.init_error(uri, error) from error
+        opened.mark = mark
         opened.next_step = stores.last_step(run) + 1
         if store.folder:
             named = run.data.tags
@@ -127,6 +135,8 @@ class MlflowAdapter(TrackerAdapter):
     ) -> tuple[str, str | None]:
         root = where.root_of(workspace)
         if not offline:
+            if self.marks:
+                local.still_away(workspace)
             return where.chosen_uri(self.uri, root), None
         if workspace is None:
             raise TrackerInitError("an offline MLflow run needs the run's folder (workspace=)")
@@ -156,7 +166,7 @@ class MlflowAdapter(TrackerAdapter):
         local.remember(workspace, run_id, store.uri, run.info.run_id)
         return run
 
-    def _describe(self, opened: _Opened, run: Any, params: dict[str, str]) -> None:
+    def _describe(self, opened: Opened, run: Any, params: dict[str, str]) -> None:
         """Add the params that the run has not; they can never be changed."""
         new = {key: text for key, text in params.items() if key not in run.data.params}
         try:
@@ -174,7 +184,7 @@ class MlflowAdapter(TrackerAdapter):
         timestamp: float | None = None,
     ) -> None:
         """Add a row; it is sent with others: by `flush`, after two seconds, with many numbers."""
-        opened: _Opened = handle.extra["opened"]
+        opened: Opened = handle.extra["opened"]
         number = opened.next_step if step is None else int(step)
         opened.next_step = max(opened.next_step, number + 1)
         when = int((time.time() if timestamp is None else timestamp) * 1000)
@@ -189,7 +199,7 @@ class MlflowAdapter(TrackerAdapter):
         if handle.extra["opened"].pending:
             self._call(handle, self._send)
 
-    def _call(self, handle: RunHandle, action: Callable[[_Opened], T]) -> T:
+    def _call(self, handle: RunHandle, action: Callable[[Opened], T]) -> T:
         """Do something with a run; when MLflow fails, do it with the run's offline store."""
         with where.settings():
             try:
@@ -198,7 +208,7 @@ class MlflowAdapter(TrackerAdapter):
                 self._go_offline(handle, error)
                 return action(handle.extra["opened"])
 
-    def _send(self, opened: _Opened) -> None:
+    def _send(self, opened: Opened) -> None:
         from mlflow.entities import Metric
 
         while opened.pending:
@@ -214,7 +224,7 @@ class MlflowAdapter(TrackerAdapter):
         opened.sent_at = time.monotonic()
 
     @staticmethod
-    def _name_files(opened: _Opened, keys: set[str]) -> None:
+    def _name_files(opened: Opened, keys: set[str]) -> None:
         """Find a file for every metric, and say in a tag where it has not its own name."""
         other = {}
         for key in sorted(keys - opened.names.keys()):
@@ -225,24 +235,24 @@ class MlflowAdapter(TrackerAdapter):
 
     def _go_offline(self, handle: RunHandle, error: Exception) -> None:
         """Go on in the run's folder with all that MLflow has not taken."""
-        opened: _Opened = handle.extra["opened"]
+        opened: Opened = handle.extra["opened"]
         failure = stores.init_error(opened.store.uri, error)
         if opened.folder or opened.workspace is None:
             raise failure from error
         other = self.init_run(**{**opened.again, "offline": True})
-        gone_on: _Opened = other.extra["opened"]
+        gone_on: Opened = other.extra["opened"]
         gone_on.pending = opened.pending
         gone_on.next_step = opened.next_step
+        gone_on.mark = opened.mark
         handle.extra.update(other.extra)
-        handle.extra["went_offline"] = failure.message
-        _say(f"{failure.message}; the rest is kept here, for: {stores.SYNC}")
+        self._note_offline(handle, failure)
 
     def summarize(self, handle: RunHandle, metrics: Mapping[str, Any]) -> None:
         """Make the newest value of every metric the final one."""
         self.flush(handle)
         run = self._call(handle, lambda opened: opened.store.client.get_run(opened.id))
         newest = values.by_own_names(run.data.metrics, run.data.tags)
-        opened: _Opened = handle.extra["opened"]
+        opened: Opened = handle.extra["opened"]
         step = max(opened.next_step - 1, stores.last_step(run), 0)
         when = int(time.time() * 1000)
         for key, value in values.numbers(metrics).items():
@@ -251,23 +261,43 @@ class MlflowAdapter(TrackerAdapter):
         self.flush(handle)
 
     def log_artifact(self, handle: RunHandle, name: str, path: str | Path) -> None:
-        """Add a file or a folder under `name`, which may have folders in it."""
+        """Add a file or a folder under `name`, which may have folders in it.
+
+        What MLflow does not take is kept offline for a sync; metrics go on as they did.
+        """
         source = os.path.abspath(path)
         if not os.path.exists(source):
             raise FileNotFoundError(source)
+        opened: Opened = handle.extra["opened"]
         with where.settings(_ARTIFACT_S):
-            self._call(
-                handle,
-                lambda opened: stores.upload(opened.store.client, opened.id, name, source),
-            )
+            try:
+                stores.upload(opened.store, opened.id, name, source)
+            except Exception as error:  # MLflow, requests, the SDK of a cloud
+                failure = stores.init_error(opened.store.uri, error)
+                if opened.folder or opened.workspace is None:
+                    raise failure from error
+                aside = self.init_run(**{**opened.again, "offline": True})
+                kept: Opened = aside.extra["opened"]
+                stores.upload(kept.store, kept.id, name, source)
+                handle.extra["aside"] = kept
+                self._note_offline(handle, failure)
+
+    @staticmethod
+    def _note_offline(handle: RunHandle, failure: AexpError) -> None:
+        handle.extra["went_offline"] = failure.message
+        _say(f"{failure.message}; the rest is kept here, for: {stores.SYNC}")
 
     def finish(self, handle: RunHandle, *, exit_code: int = 0) -> None:
         """Close the run as ``FINISHED``, ``FAILED``, or ``KILLED`` when a signal ended it."""
         self.flush(handle)
         word = values.status(exit_code)
         self._call(handle, lambda opened: opened.store.client.set_terminated(opened.id, word))
-        if handle.extra["opened"].folder:
-            local.close_folder(handle.extra["opened"].folder)
+        with where.settings():
+            for opened in (handle.extra["opened"], handle.extra.get("aside")):
+                if opened is not None and opened.folder:
+                    opened.store.client.set_terminated(opened.id, word)
+                    local.close_folder(opened.folder)
+        local.remove_mark(handle.extra["opened"].mark)
 
     def list_runs(self, *, project: str | None, group_prefix: str | None = None) -> list[RunRecord]:
         """Return the runs of an experiment whose group begins with `group_prefix`, oldest first."""
@@ -289,21 +319,21 @@ class MlflowAdapter(TrackerAdapter):
         """
         if not self.hand_over:
             return {}
-        from aexp.trackers.mlflow_open import hand_over
+        from aexp.trackers.mlflow.open import hand_over
 
         return hand_over({"uri": self.uri}, binding, os.fspath(workspace), offline)
 
     def find_offline(self, workspace: str | Path) -> list[OfflineRun]:
-        """Return the offline attempts below ``mlflow/`` in a run's folder, oldest first."""
+        """Return what ``mlflow/`` in a run's folder holds that MLflow may not have."""
         return local.find(os.fspath(workspace))
 
     def sync(self, offline_run: OfflineRun, *, timeout_s: float) -> SyncResult:
         """Bring an offline attempt to the server; what it has already is not sent again."""
-        from aexp.trackers.mlflow_sync import replay
+        from aexp.trackers.mlflow.sync import bring
 
         began = time.monotonic()
         try:
-            url = replay(offline_run.path, self.uri, timeout_s=timeout_s)
+            url = bring(self, offline_run.path, timeout_s=timeout_s)
         except AexpError as error:
             return SyncResult(
                 offline_run.path,

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from aexp.errors import TrackerInitError
 from aexp.model import printable
-from aexp.trackers import mlflow_local as local
-from aexp.trackers import mlflow_store as stores
-from aexp.trackers import mlflow_values as values
-from aexp.trackers import mlflow_where as where
+from aexp.trackers.mlflow import local as local
+from aexp.trackers.mlflow import store as stores
+from aexp.trackers.mlflow import values as values
+from aexp.trackers.mlflow import where as where
 
 if TYPE_CHECKING:
-    from aexp.trackers.mlflow_store import Store
+    from aexp.trackers.mlflow.adapter import MlflowAdapter
+    from aexp.trackers.mlflow.store import Store
 
 _OFFLINE_ID_TAG = "aexp.offline_id"  # of runs that the command made besides ours
 _PARENT_TAG = "mlflow.parentRunId"
@@ -42,8 +43,10 @@ class Deadline:
             )
 
 
-def replay(path: "str | os.PathLike[str]", uri: str | None, *, timeout_s: float) -> str | None:
-    """Bring the offline attempt in `path` to `uri` and return the run's page.
+def bring(
+    adapter: "MlflowAdapter", path: "str | os.PathLike[str]", *, timeout_s: float
+) -> str | None:
+    """Bring an offline attempt, or what a kill has left open, and return the run's page.
 
     Raises
     ------
@@ -54,17 +57,22 @@ def replay(path: "str | os.PathLike[str]", uri: str | None, *, timeout_s: float)
     about = local.about(folder)
     if not about:
         raise TrackerInitError(f"{printable(folder)} is no offline run of MLflow's")
-    kept = about.get("uri")
-    place = where.chosen_uri(
-        uri or (kept if isinstance(kept, str) and kept else None), where.root_of(folder)
-    )
-    project = str(about.get("project") or "aexp")
+    told = adapter.uri or os.environ.get(where.URI_VARIABLE) or about.get("uri")
+    place = where.chosen_uri(told if isinstance(told, str) else None, where.root_of(folder))
     deadline = Deadline(timeout_s)
+    if folder.endswith(local.MARK):
+        from aexp.trackers.mlflow.resend import resend
+
+        adapter.uri, adapter.marks = place, False
+        url: str | None = resend(adapter, Path(folder), about, deadline)
+        local.remove_mark(folder)
+        return url
+    project, run_id = str(about.get("project") or "aexp"), str(about.get("run_id"))
     with where.settings(min(_REQUEST_S, max(1.0, timeout_s / 2))):
         try:
             source = stores.connect("file://" + folder)
             target = stores.connect(place)
-            url = _replay_all(source, target, folder, project, str(about.get("run_id")), deadline)
+            url = _replay_all(source, target, folder, project, run_id, deadline)
         except Exception as error:  # MLflow, requests, SQLAlchemy, files that were damaged
             raise stores.init_error(place, error) from error
     local.close_folder(folder, synced=True)
@@ -140,7 +148,8 @@ class _Copy:
         self._metrics()
         if self.artifacts.is_dir() and any(self.artifacts.iterdir()):
             self.deadline.check()
-            self.target.client.log_artifacts(self.id, str(self.artifacts))
+            with where.tracking_uri(self.target.uri):
+                self.target.client.log_artifacts(self.id, str(self.artifacts))
         if is_last:
             word = self.run.info.status
             word = "KILLED" if word in ("RUNNING", "SCHEDULED") else word  # nobody was left to say

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aexp.errors import TrackerInitError
-from aexp.trackers import wandb_login, wandb_resend
+from aexp.errors import TrackerInitError, UsageError
+from aexp.model import printable
 from aexp.trackers.contract import (
     OfflineRun,
     RunHandle,
@@ -17,7 +17,8 @@ from aexp.trackers.contract import (
     TrackerAdapter,
     TrackerBinding,
 )
-from aexp.trackers.wandb_init import (
+from aexp.trackers.wandb import login, marks, resend
+from aexp.trackers.wandb.init import (
     INIT_TIMEOUT_S,
     MAX_NAME,
     cut,
@@ -28,11 +29,14 @@ from aexp.trackers.wandb_init import (
     own_folders,
     plain_floats,
     quiet_sdk,
+    secrets_of_slurm,
     tags_for,
+    without_secrets,
 )
+from aexp.trackers.wandb.service import end_service
 
 FINISH_TIMEOUT_S = 20.0
-UNFINISHED = wandb_resend.MARK
+_NOT_IN_PROJECT = re.compile(r"[/\\#?%:]")  # wandb.Settings refuses the same
 _NOT_IN_ARTIFACT_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -81,6 +85,17 @@ class WandbAdapter(TrackerAdapter):
         self.init_timeout_s = init_timeout_s
         self.finish_timeout_s = finish_timeout_s
 
+    @classmethod
+    def check(cls, settings: Mapping[str, Any]) -> None:
+        """Refuse a project or entity that W&B has no such name for."""
+        for key in ("project", "entity"):
+            name = settings.get(key)
+            if name is not None and (_NOT_IN_PROJECT.search(name) or len(name) > MAX_NAME):
+                raise UsageError(
+                    f"{printable(name)!r} is no {key} of W&B's",
+                    f"at most {MAX_NAME} characters and none of / \\ # ? % :",
+                )
+
     def init_run(
         self,
         *,
@@ -101,7 +116,7 @@ class WandbAdapter(TrackerAdapter):
         ``extra["next_step"]`` of the handle is the first step that W&B does not have yet.
         """
         if not offline:
-            trouble = wandb_login.look()
+            trouble = login.recent_trouble(workspace) or login.look()
             if trouble is not None:
                 raise TrackerInitError(*trouble)
         arguments = init_arguments(
@@ -117,7 +132,9 @@ class WandbAdapter(TrackerAdapter):
             entity=self.entity,
             job_type=self.job_type,
         )
-        with own_folders(workspace):
+        if workspace is not None and attempt is not None and run_id is not None:
+            marks.begin(workspace, run_id, attempt)
+        with own_folders(workspace), without_secrets():
             sdk = quiet_sdk()
             settings = known_settings(
                 sdk,
@@ -133,6 +150,7 @@ class WandbAdapter(TrackerAdapter):
             try:
                 run = sdk.init(**arguments, reinit="create_new", settings=settings)
             except Exception as error:
+                end_service()  # it would hold the run's id
                 raise not_opened(error) from error
         path = str(run.settings.sync_dir)
         url = None if offline else run.url
@@ -144,15 +162,16 @@ class WandbAdapter(TrackerAdapter):
 
     def _take_over(self, handle: RunHandle, workspace: str | Path, attempt: int) -> None:
         """Send what earlier attempts have left; from here on this one's folder is to be watched."""
-        left = wandb_resend.marked_folders(workspace, handle.id)
+        own = handle.extra["path"]
+        left = [path for path in resend.left_behind(workspace, handle.id) if path != own]
         if left and not handle.extra["offline"]:
-            handle.extra["next_step"] = wandb_resend.send_missing(
+            handle.extra["next_step"] = resend.send_missing(
                 self, handle, workspace, through=attempt - 1
             )
-        wandb_resend.mark(handle.extra["path"], attempt)
+        marks.opened(own, attempt)
         if not handle.extra["offline"]:
             for path in left:
-                wandb_resend.unmark(path)
+                resend.arrived(workspace, path, handle.id, handle.url)
 
     def log(
         self,
@@ -179,7 +198,7 @@ class WandbAdapter(TrackerAdapter):
         import wandb
 
         if not handle.extra["offline"]:
-            trouble = wandb_login.look()  # the SDK would ask for the type, and wait
+            trouble = login.look()  # the SDK would ask for the type, and wait
             if trouble is not None:
                 raise TrackerInitError(*trouble)
         run = handle.extra["run"]
@@ -206,13 +225,13 @@ class WandbAdapter(TrackerAdapter):
                 f"W&B has not taken everything within {self.finish_timeout_s:g} s",
                 "what is missing is kept; send it with: aexp sync-offline",
             ) from error
-        wandb_resend.unmark(handle.extra["path"])
+        marks.unmark(handle.extra["path"])
 
     def list_runs(self, *, project: str | None, group_prefix: str | None = None) -> list[RunRecord]:
         """Ask the service for the runs of a project whose group begins with `group_prefix`."""
-        trouble = wandb_login.look()
+        trouble = login.look()
         if trouble is not None:
-            raise TrackerInitError(trouble.message, trouble.hint.partition(";")[0])
+            raise TrackerInitError(*trouble)
         sdk = quiet_sdk()
         filters = {"group": {"$regex": "^" + re.escape(group_prefix)}} if group_prefix else {}
         path = f"{self.entity}/{project}" if self.entity else str(project)
@@ -246,13 +265,21 @@ class WandbAdapter(TrackerAdapter):
             "WANDB_DIR": str(workspace),
             "WANDB_DATA_DIR": os.environ.get("WANDB_DATA_DIR") or data_dir(workspace),
         }
-        if "WANDB_MODE" not in os.environ and (offline or wandb_login.look() is not None):
-            wanted["WANDB_MODE"] = "offline"
+        if secrets_of_slurm() and "WANDB__DISABLE_META" not in os.environ:
+            wanted["WANDB__DISABLE_META"] = "true"  # the SDK uploads every SLURM_ variable
+        trouble = None
+        if "WANDB_MODE" not in os.environ:
+            trouble = None if offline else login.look()
+            if trouble is not None:
+                self.remark = f"{trouble.message}; {trouble.hint}"
+            if offline or trouble is not None:
+                wanted["WANDB_MODE"] = "offline"
+        login.note(workspace, trouble)
         return {key: value for key, value in wanted.items() if value}
 
     def find_offline(self, workspace: str | Path) -> list[OfflineRun]:
         """Return what lies below ``wandb/`` in a run's folder and is not at the service yet."""
-        from aexp.trackers import wandb_offline
+        from aexp.trackers.wandb import offline as wandb_offline
 
         return wandb_offline.find(workspace)
 
@@ -261,14 +288,14 @@ class WandbAdapter(TrackerAdapter):
 
         One of ours that is not complete on the disk is sent again from the run's series.
         """
-        from aexp.trackers import wandb_offline
+        from aexp.trackers.wandb import offline as wandb_offline
 
-        mark = wandb_resend.read_mark(offline_run.path)
+        mark = marks.read_mark(offline_run.path)
         is_online = not offline_run.path.name.startswith("offline-")
         if mark is not None and is_online:  # `wandb sync` would add its rows a second time
-            return wandb_resend.resend(self, offline_run, mark)
+            return resend.resend(self, offline_run, mark)
         done = wandb_offline.sync(offline_run, timeout_s=timeout_s)
-        return done if mark is None else wandb_resend.resend(self, offline_run, mark)
+        return done if mark is None else resend.resend(self, offline_run, mark)
 
 
 def _summary(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,20 +16,22 @@ from aexp.runs.jobs import locate, open_run
 from aexp.runs.series import SeriesWriter, plain
 from aexp.runs.status import next_attempt
 from aexp.runs.store import read_run
-from aexp.trackers import wandb_login
 from aexp.trackers.binding import bound, record_handle, stable_id, wanted
 from aexp.trackers.contract import TrackerBinding
 from aexp.trackers.frame import frame_of
-from aexp.trackers.wandb import WandbAdapter
-from aexp.trackers.wandb_init import (
+from aexp.trackers.wandb import login, marks
+from aexp.trackers.wandb.adapter import WandbAdapter
+from aexp.trackers.wandb.attach import attach, handle_of, other_rank
+from aexp.trackers.wandb.init import (
     INIT_TIMEOUT_S,
     init_arguments,
     known_settings,
-    not_opened,
     own_folders,
     quiet_sdk,
+    trouble_of,
+    without_secrets,
 )
-from aexp.trackers.wandb_process import attach, handle_of
+from aexp.trackers.wandb.service import end_service
 
 if TYPE_CHECKING:
     import wandb
@@ -153,7 +155,9 @@ def tracked_run(
     """Open a run's W&B run for a block, bind it, and finish it at the end.
 
     What is logged to it goes into the run's series as well. Where W&B cannot be reached the
-    run is kept offline and a line on stderr says so; the block runs in any case.
+    run is kept offline and a line on stderr says so; the block runs in any case: where not even
+    that is possible, with a disabled run of W&B's, of which only the series is kept. In any
+    process of a distributed command but the first, the run is a disabled one and keeps nothing.
 
     Parameters
     ----------
@@ -183,10 +187,13 @@ def tracked_run(
         **context.init_kwargs,
         **{key: value for key, value in asked.items() if value is not None},
     }
-    with own_folders(repo.run_dir(job_id)):
-        run = _open(arguments, finish_timeout_s)
-        context.bind(run)
-        attach(_Side(repo, job_id), run)
+    side = _Side(repo, job_id)
+    with own_folders(side.workspace):
+        with without_secrets():
+            run = _open(arguments, finish_timeout_s, side)
+        if not run.disabled:
+            context.bind(run)
+        attach(side, run)
         exit_code = 1
         try:
             yield run
@@ -201,7 +208,7 @@ def tracked_run(
                 )
 
 
-def _open(arguments: dict[str, Any], finish_timeout_s: float) -> Any:
+def _open(arguments: dict[str, Any], finish_timeout_s: float, side: "_Side") -> Any:
     sdk = quiet_sdk()
     given = arguments.pop("settings", None)
     ours = known_settings(
@@ -216,20 +223,33 @@ def _open(arguments: dict[str, Any], finish_timeout_s: float) -> Any:
             given if isinstance(given, sdk.Settings) else sdk.Settings(**given)
         )
     mode = arguments.get("mode") or os.environ.get("WANDB_MODE") or "online"
-    trouble = wandb_login.look() if mode == "online" else None
-    if trouble is None:
+    if other_rank(side.workspace) is not None:
+        mode = "disabled"
+    trouble = login.look() if mode == "online" else None
+    ways = [mode] if mode == "disabled" else [mode, "offline", "disabled"]
+    if trouble is not None:
+        ways.remove("online")
+    while True:
+        way = ways.pop(0)
+        if way == "disabled" and trouble is not None:
+            arguments = {"config": arguments.get("config")}  # one of the others may be refused
+        elif way != "disabled":
+            marks.begin(side.workspace, arguments["id"], side.attempt)
         try:
-            return sdk.init(**arguments, settings=ours)
+            run = sdk.init(**{**arguments, "mode": way}, settings=ours)
         except Exception as error:
-            if mode != "online":
-                raise not_opened(error) from error
-            failed = not_opened(error)
-            trouble = wandb_login.Trouble(failed.message, failed.hint or "")
-    _say(f"{trouble.message}; {trouble.hint}")
-    try:
-        return sdk.init(**{**arguments, "mode": "offline"}, settings=ours)
-    except Exception as error:
-        raise not_opened(error) from error
+            # Not what the caller gave: that is his to mend.
+            if not ways or isinstance(error, TypeError | ValueError):
+                raise
+            trouble = trouble_of(error)
+            if not end_service():  # the run's id is held there
+                ways = ways[-1:]
+            continue
+        if trouble is not None and run.disabled:
+            _say(f"{trouble.message}; {trouble.advice}; only the run's own series is kept")
+        elif trouble is not None:
+            _say(f"{trouble.message}; {trouble.hint}")
+        return run
 
 
 def _say(text: str) -> None:
