@@ -18,6 +18,7 @@ def test_the_page_from_top_to_bottom(script: Callable[..., str], research: Any) 
     assert first["status"] == "complete"
     assert first["tracker"]["url"] == "https://wandb.ai/lab/ripple-pde/runs/abc1"
     assert first["tracker"]["project"] == "ripple-pde"
+    assert not (research.workspace(told["id"]) / "wandb").exists()  # no other W&B run was opened
     checkpoints = [row["step"] for row in told["own"] if row["asset_type"] == "checkpoint"]
     assert checkpoints == [20, 10, 0]
     others = {row["asset_type"] for row in told["own"]} - {"checkpoint"}
