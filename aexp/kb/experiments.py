@@ -76,6 +76,11 @@ class Experiment(NamedTuple):
         return self._count("max_faults", 1)
 
     @property
+    def max_preemptions(self) -> int | None:
+        """How many attempts of a run may ask for another one."""
+        return self._count("max_preemptions", 0)
+
+    @property
     def timeout_s(self) -> float | None:
         """How long one attempt may take, in seconds."""
         value = self.meta.get("timeout")

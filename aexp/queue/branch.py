@@ -101,7 +101,14 @@ def _settings_of(source: Run, same_experiment: bool) -> dict[str, Any]:
     if same_experiment:
         settings["command"] = source.queue.get("runner_command_override")
         settings["tracker"] = section(record, "tracker") or None
-        for key in ("retries", "max_faults", "timeout_s", "resources", "priority"):
+        for key in (
+            "retries",
+            "max_faults",
+            "max_preemptions",
+            "timeout_s",
+            "resources",
+            "priority",
+        ):
             if record.get(key) is not None:
                 settings[key] = record[key]
     return {key: value for key, value in settings.items() if value is not None}

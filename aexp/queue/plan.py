@@ -40,7 +40,16 @@ IS_RUNNING = "running"
 KEPT = "kept"
 UNREADABLE = "unreadable"
 
-_SETTINGS = ("retries", "timeout_s", "resources", "priority", "after", "max_faults", "tracker")
+_SETTINGS = (
+    "retries",
+    "timeout_s",
+    "resources",
+    "priority",
+    "after",
+    "max_faults",
+    "max_preemptions",
+    "tracker",
+)
 
 
 class QueueOptions(NamedTuple):
@@ -60,6 +69,8 @@ class QueueOptions(NamedTuple):
         More attempts for a failing command.
     max_faults : int or None
         Faults of the infrastructure after which the run has failed (3).
+    max_preemptions : int or None
+        How many attempts may ask for another one before the run has failed (1000).
     timeout_s : float or None
         Time limit of one attempt, seconds.
     resources : mapping
@@ -91,6 +102,7 @@ class QueueOptions(NamedTuple):
     after: tuple[str, ...] = ()
     retries: int | None = None
     max_faults: int | None = None
+    max_preemptions: int | None = None
     timeout_s: float | None = None
     resources: Mapping[str, Any] = {}
     priority: int = 0

@@ -40,6 +40,11 @@ def settings_of(
     faults = experiment.max_faults if options.max_faults is None else options.max_faults
     if faults is not None:
         settings["max_faults"] = faults
+    preemptions = options.max_preemptions
+    if preemptions is None:
+        preemptions = experiment.max_preemptions
+    if preemptions is not None:
+        settings["max_preemptions"] = preemptions
     timeout = options.timeout_s if options.timeout_s is not None else experiment.timeout_s
     if timeout:
         settings["timeout_s"] = timeout

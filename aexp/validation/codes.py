@@ -94,8 +94,8 @@ CODES: Mapping[str, Code] = {
     "kb.run_settings": Code(
         "error",
         "an experiment's `parameters`, `runner_command`, `prelude`, `retries`, `max_faults`, "
-        "`timeout`, `resources`, `tracker`, `checkpoints` or `variation_ignore` cannot be "
-        "understood",
+        "`max_preemptions`, `timeout`, `resources`, `tracker`, `checkpoints` or "
+        "`variation_ignore` cannot be understood",
         "write it as the message says",
     ),
     "kb.missing_heading": Code(
