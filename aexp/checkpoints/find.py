@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from aexp.checkpoints.manifest import CHECKPOINT
+from aexp.checkpoints.past import NOTHING, Past
 from aexp.checkpoints.store import Checkpoint, Damage, list_checkpoints
 from aexp.checkpoints.verify import SIZE, problems, way_for
 from aexp.errors import CheckpointError, CheckpointWarning, UsageError
@@ -51,6 +52,7 @@ def latest(
     kind: str = CHECKPOINT,
     verify: str | None = SIZE,
     before_step: int | None = None,
+    past: Past = NOTHING,
 ) -> Checkpoint | None:
     """Return the newest checkpoint that is whole; damaged ones cost a warning each.
 
@@ -67,6 +69,8 @@ def latest(
         not over 10 GB.
     before_step : int, optional
         Only those of an earlier step.
+    past : Past
+        Which are passed over, because the run was complete and has started afresh since.
 
     Returns
     -------
@@ -76,7 +80,12 @@ def latest(
     damaged: list[Damage] = []
     found = checkpoints_of(repo, jobs, kind, damaged)
     chosen = first_whole(
-        (item for item in found if before_step is None or _step(item) < before_step), verify
+        (
+            item
+            for item in found
+            if not past.holds(item) and (before_step is None or _step(item) < before_step)
+        ),
+        verify,
     )
     for item in damaged:
         if item.is_of(kind) and item.step < (math.inf if before_step is None else before_step):
@@ -106,6 +115,7 @@ def best(
     *,
     kind: str = CHECKPOINT,
     verify: str | None = SIZE,
+    past: Past = NOTHING,
 ) -> Checkpoint | None:
     """Return the whole checkpoint with the lowest or highest value of a metric.
 
@@ -116,7 +126,7 @@ def best(
     CheckpointError
         If there are checkpoints and none was saved with this metric.
     """
-    found = checkpoints_of(repo, jobs, kind)
+    found = [item for item in checkpoints_of(repo, jobs, kind) if not past.holds(item)]
     ranked = by_metric(found, metric, mode)
     if found and not ranked:
         known = sorted({name for item in found for name in item.metrics})

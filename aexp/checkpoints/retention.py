@@ -10,6 +10,7 @@ from aexp.checkpoints.discard import discard
 from aexp.checkpoints.find import by_metric
 from aexp.checkpoints.manifest import CHECKPOINT, FINAL
 from aexp.checkpoints.objects import Objects
+from aexp.checkpoints.past import NOTHING, Past, past_of
 from aexp.checkpoints.pins import keeping, pins_of
 from aexp.checkpoints.store import Checkpoint, checkpoints_dir, drop, list_checkpoints
 from aexp.checkpoints.uploads import missing_at_required
@@ -82,6 +83,9 @@ def judge(
 ) -> list[Verdict]:
     """Decide about each checkpoint of a run, the newest first; nothing is changed.
 
+    Those of a run that was complete and has started afresh since come last, and are judged
+    by themselves.
+
     Whatever the policy says, there stay: the newest that is whole, what is pinned, what a
     run needs, what a required remote lacks, snapshots, and, unless asked for, damaged ones.
 
@@ -104,7 +108,8 @@ def judge(
     CorruptFile
         If the run's pins cannot be read.
     """
-    found = list_checkpoints(repo, job_id)
+    past = _past(repo, job_id)
+    found = sorted(list_checkpoints(repo, job_id), key=past.holds)  # what is past comes last
     why: dict[Checkpoint, list[str]] = {item: [] for item in found}
     whole = _whole(found, verify)
     candidates = [item for item in found if item in whole and item.kind == CHECKPOINT]
@@ -119,8 +124,9 @@ def judge(
     if policy is None:
         for item in candidates[1:]:
             why[item].append("no policy")
-    else:
-        _apply(policy, candidates, why)
+    else:  # each of them has its own last and its own best
+        _apply(policy, [item for item in candidates if not past.holds(item)], why)
+        _apply(policy, [item for item in candidates if past.holds(item)], why)
     pins = pins_of(repo, job_id)
     open_ids = {item.id for item, reasons in why.items() if not reasons}
     needed = uses(repo, open_ids) if open_ids else {}
@@ -133,6 +139,13 @@ def judge(
         if item.id in missing and item in whole:
             reasons.append("not yet at a required remote")
     return [Verdict(item, tuple(dict.fromkeys(why[item]))) for item in found]
+
+
+def _past(repo: Repo, job_id: str) -> Past:
+    try:
+        return past_of(read_run(repo, job_id))
+    except AexpError:  # only its checkpoints are here
+        return NOTHING
 
 
 def _whole(found: Sequence[Checkpoint], verify: str | None) -> set[Checkpoint]:

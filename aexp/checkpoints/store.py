@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aexp.checkpoints.manifest import CHECKPOINT, MANIFEST, Manifest, parse_manifest
-from aexp.errors import CheckpointDamaged, CheckpointError, CheckpointNotFound
+from aexp.checkpoints.past import past_of
+from aexp.errors import AexpError, CheckpointDamaged, CheckpointError, CheckpointNotFound
 from aexp.files import write_new
 from aexp.paths import CHECKPOINTS, STAGING, Repo
-from aexp.runs.store import run_ids
+from aexp.runs.store import read_run, run_ids
 
 FOLDER = re.compile(r"(?:step-\d{9,16}|snapshot-(?:final|\d{9,16}))(?:\.[0-9a-f]{6}(?:-\d+)?)?")
 DROPPED = "dropped-"  # begins the name that a removed checkpoint has for its last moments
@@ -257,7 +258,7 @@ def publish(repo: Repo, folder: str, manifest: Manifest, *, job_id: str = "") ->
         except OSError:
             if not os.path.lexists(target):
                 raise
-            same = _same_as(target, manifest)
+            same = _same_as(repo, target, manifest)
             if same is not None:
                 shutil.rmtree(folder, ignore_errors=True)
                 return same
@@ -277,8 +278,11 @@ def _names(manifest: Manifest) -> Iterator[str]:
         yield f"{other}-{number}"
 
 
-def _same_as(path: str, manifest: Manifest) -> Checkpoint | None:
-    """Return the checkpoint at `path` if it is whole and holds the same."""
+def _same_as(repo: Repo, path: str, manifest: Manifest) -> Checkpoint | None:
+    """Return the checkpoint at `path` if it is whole and holds the same.
+
+    One of a run that has started afresh since is another one: nothing goes on from it.
+    """
     from aexp.checkpoints.verify import problems
 
     try:
@@ -287,6 +291,9 @@ def _same_as(path: str, manifest: Manifest) -> Checkpoint | None:
         return None
     if not there.manifest.same_content(manifest) or problems(there, "hash"):
         return None
+    with contextlib.suppress(AexpError):  # a run that is not here has no past
+        if there.id != manifest.id and past_of(read_run(repo, there.job)).holds(there):
+            return None
     return there
 
 

@@ -119,11 +119,12 @@ class Resume:
 
     def _find(self) -> "Checkpoint | None":
         from aexp.checkpoints.find import latest
+        from aexp.checkpoints.past import past_of
 
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                found = latest(self._repo, [self._run.job_id], verify=None)
+                found = latest(self._repo, [self._run.job_id], verify=None, past=past_of(self._run))
             except (AexpError, OSError) as error:
                 self._say(f"no checkpoint can be read, the run starts from the beginning: {error}")
                 found = None
@@ -183,6 +184,7 @@ class Resume:
         return good
 
     def _save(self, path: str, name: str, reason: str, attempt: int) -> None:
+        from aexp.checkpoints.past import past_of
         from aexp.checkpoints.save import Facts, copy_folder, save_staged
         from aexp.checkpoints.staging import open_staging
         from aexp.checkpoints.store import list_checkpoints
@@ -190,8 +192,9 @@ class Resume:
 
         began = time.monotonic()
         job_id = self._run.job_id
+        past = past_of(self._run)
         before = list_checkpoints(self._repo, job_id, "checkpoint")
-        newest = before[0] if before else None
+        newest = next((item for item in before if not past.holds(item)), None)
         step = step_of(name)
         if step is None:
             step = 0 if newest is None or newest.step is None else newest.step + 1

@@ -19,6 +19,7 @@ from aexp.checkpoints.lineage import (
 )
 from aexp.checkpoints.manifest import CHECKPOINT
 from aexp.checkpoints.outputs import outputs_of
+from aexp.checkpoints.past import Past, past_of
 from aexp.checkpoints.restore import copy_to, damage
 from aexp.checkpoints.save import Facts, copy_folder, save_staged
 from aexp.checkpoints.staging import Staging, open_staging, remove_leftovers
@@ -142,8 +143,9 @@ class Keeper:
     def _with_lineage(self, facts: Facts) -> Facts:
         run = read_run(self._repo, self.place.job_id)
         if self._parent is None:
-            found = list_checkpoints(self._repo, self.place.job_id, CHECKPOINT)
-            self._parent = found[0].id if found else None
+            past = past_of(run)
+            found = list_checkpoints(self._repo, run.job_id, CHECKPOINT)
+            self._parent = next((item.id for item in found if not past.holds(item)), None)
         commit = run.sp.get("code_commit")
         return facts._replace(
             parent=self._parent,
@@ -153,11 +155,11 @@ class Keeper:
 
     def latest(self, scope: str, **options: Any) -> Checkpoint | None:
         """Return the newest checkpoint that is whole."""
-        return latest(self._repo, self._jobs(scope), **options)
+        return latest(self._repo, self._jobs(scope), past=self._past(), **options)
 
     def best(self, metric: str, mode: str, scope: str, **options: Any) -> Checkpoint | None:
         """Return the whole checkpoint with the best value of a metric."""
-        return best(self._repo, self._jobs(scope), metric, mode, **options)
+        return best(self._repo, self._jobs(scope), metric, mode, past=self._past(), **options)
 
     def all(self, scope: str, kind: str | None) -> list[Checkpoint]:
         """Return the checkpoints, the newest first."""
@@ -174,6 +176,9 @@ class Keeper:
     def _jobs(self, scope: str) -> list[str]:
         self._background.wait()
         return runs_in_scope(self._repo, self.place.job_id, scope)
+
+    def _past(self) -> Past:
+        return past_of(read_run(self._repo, self.place.job_id))
 
     def restore(
         self,
@@ -219,9 +224,12 @@ class Keeper:
         self, to: "str | os.PathLike[str] | None", scope: str, verify: str | None
     ) -> Checkpoint | None:
         before: int | None = None
-        jobs = self._jobs(scope)
+        jobs, past = self._jobs(scope), self._past()
         way = verify if to is None else SIZE  # the copy is read in any case
-        while (found := latest(self._repo, jobs, verify=way, before_step=before)) is not None:
+        while True:
+            found = latest(self._repo, jobs, verify=way, before_step=before, past=past)
+            if found is None:
+                break
             if to is None:
                 return found
             try:

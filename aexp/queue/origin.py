@@ -1,11 +1,15 @@
 """Runs that begin with a checkpoint of another one: ``init_from`` in what is queued."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aexp.errors import CheckpointNotFound, UsageError
 from aexp.model import INIT_FROM, QUEUED, RUNNING, Run
 from aexp.paths import Repo
 from aexp.runs.parents import parent_statuses
+from aexp.runs.store import read_run
+
+if TYPE_CHECKING:
+    from aexp.checkpoints.store import Checkpoint
 
 
 class Origins:
@@ -55,11 +59,16 @@ class Origins:
             except CheckpointNotFound as error:
                 hint = "see: aexp checkpoints ls; one at a remote comes with: aexp pull RUN"
                 raise CheckpointNotFound(f"{INIT_FROM}: {error.message}", hint) from None
-            self._found[text] = (checkpoint.id, self._pending(checkpoint.job))
+            self._found[text] = (checkpoint.id, self._pending(checkpoint))
         return self._found[text]
 
-    def _pending(self, job_id: str) -> str | None:
-        # As the engine sees it: one that was complete and is queued again is no hindrance.
+    def _pending(self, checkpoint: "Checkpoint") -> str | None:
+        from aexp.checkpoints.past import past_of
+
+        job_id = checkpoint.job
         probe = Run("", {}, {"aexp_run": {"after": [job_id]}})
-        status = parent_statuses(self._repo, probe).get(job_id)
-        return job_id if status in (QUEUED, RUNNING) else None
+        if parent_statuses(self._repo, probe).get(job_id) not in (QUEUED, RUNNING):
+            return None
+        # What a complete run has saved is final, even if the run starts afresh.
+        past = past_of(read_run(self._repo, job_id))
+        return None if past.holds(checkpoint) else job_id

@@ -5,12 +5,14 @@ own. What must not happen is that it is started for ever without getting anywher
 """
 
 import json
+import math
 import os
 import re
 from typing import Any
 
 from aexp.model import CHECKPOINT_ID, Run
 from aexp.paths import CHECKPOINTS, Repo
+from aexp.runs.afresh import passed_over
 
 MAX_PREEMPTIONS = 1000
 MAX_STALLED = 3
@@ -23,15 +25,15 @@ def has_advanced(repo: Repo, run: Run) -> bool:
     """Return whether a run's last attempt has saved a checkpoint beyond what it began with.
 
     It began with what the attempt has recorded as ``resumed_from``; where nothing is
-    recorded, with the best of the attempts before.
+    recorded, with the best of the attempts before, unless it has started afresh.
     """
     last = run.attempts[-1] if run.attempts else {}
     number, origin = last.get("attempt"), last.get("resumed_from")
-    folder = repo.run_file(run.job_id, CHECKPOINTS)
+    folder, past = repo.run_file(run.job_id, CHECKPOINTS), passed_over(run.record)
     own: int | None = None
     for step, name in _by_step(folder):
         manifest = _manifest(os.path.join(folder, name))
-        if manifest is None:
+        if manifest is None or _attempt(manifest) <= past:
             continue
         if manifest.get("attempt") == number:
             own = step if own is None else own
@@ -40,16 +42,19 @@ def has_advanced(repo: Repo, run: Run) -> bool:
     return own is not None
 
 
-def newest_checkpoint(repo: Repo, job_id: str) -> dict[str, Any] | None:
-    """Return ``id`` and ``step`` of a run's checkpoint with the highest step, None without one."""
-    folder = repo.run_file(job_id, CHECKPOINTS)
+def newest_checkpoint(repo: Repo, run: Run) -> dict[str, Any] | None:
+    """Return ``id`` and ``step`` of a run's checkpoint with the highest step, None without one.
+
+    Those of a run that was complete, and has started afresh since, do not count.
+    """
+    folder, past = repo.run_file(run.job_id, CHECKPOINTS), passed_over(run.record)
     top: list[tuple[str, str, int]] = []
     for step, name in _by_step(folder):
         if top and step < top[0][2]:
             break
         manifest = _manifest(os.path.join(folder, name)) or {}
         found = manifest.get("id")
-        if isinstance(found, str) and CHECKPOINT_ID.fullmatch(found):
+        if _attempt(manifest) > past and isinstance(found, str) and CHECKPOINT_ID.fullmatch(found):
             top.append((str(manifest.get("created_at")), found, step))
     return {"id": max(top)[1], "step": max(top)[2]} if top else None
 
@@ -72,6 +77,12 @@ def _manifest(folder: str) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def _attempt(manifest: dict[str, Any]) -> float:
+    """Return the attempt that has saved a checkpoint; one that says none is none of the past."""
+    value = manifest.get("attempt")
+    return value if isinstance(value, int) and value else math.inf
 
 
 def count_preemption(record: dict[str, Any], earned: bool) -> tuple[str, str] | None:

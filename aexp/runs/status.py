@@ -26,6 +26,7 @@ from aexp.model import (
     utc_now,
 )
 from aexp.paths import GATE, SENTINEL, Repo
+from aexp.runs.afresh import go_on, start_afresh
 from aexp.runs.claims import Claim, drop_spent
 from aexp.runs.document import block_of, edit_document, run_lock, write_document
 from aexp.runs.earlier import forget_end, kept_end, remember_entry, restore_end
@@ -240,7 +241,7 @@ def end_attempt(repo: Repo, job_id: str, outcome: Outcome, *, claim: Claim | Non
             run.queue.pop("last_error", None)
         if result.metrics is not None:
             record["metrics"] = result.metrics
-        newest = newest_checkpoint(repo, job_id)
+        newest = newest_checkpoint(repo, run)
         if newest is not None:
             record["checkpoint"] = newest
         if run.is_terminal:
@@ -255,8 +256,12 @@ def requeue(
     *,
     sequence: int | None = None,
     change: Callable[[Run], None] | None = None,
+    resume: bool = False,
 ) -> Run:
     """Queue an ended or created run again; its attempts and last ledger entry are kept.
+
+    One that was complete starts from the beginning; any other goes on from its last
+    checkpoint.
 
     Parameters
     ----------
@@ -268,6 +273,8 @@ def requeue(
         Its place in the queue; default the last.
     change : callable, optional
         Further edits of the document, in the same write.
+    resume : bool, default False
+        Let one that was complete go on from its last checkpoint, too.
 
     Raises
     ------
@@ -285,6 +292,10 @@ def requeue(
             record["superseded"] = load_ledger_entry(repo, job_id) or entry_of(repo, run)
             record["before"] = kept_end(run)
             drop_spent(repo, run)
+        if resume:
+            go_on(record)
+        elif run.status == COMPLETE:
+            start_afresh(run, record)
         if change is not None:
             change(run)
         remember_entry(repo, run)

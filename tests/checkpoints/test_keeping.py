@@ -217,9 +217,13 @@ def test_a_branch_begins_with_its_checkpoint(research: Any, repo: Any) -> None:
     assert entry["init_from"] == entry["attempts"][0]["resumed_from"] == saved.id
     assert entry["statepoint"]["lr"] == 1e-4
     assert entry["checkpoint"]["id"] != saved.id
-    # While the source is to run, a branch waits for it, unless told otherwise.
+    # What a complete run has saved is final, even when it is to start afresh.
     research.aexp("queue", "retry", source)
-    (research.root / ".aexp" / "ledger" / f"{source}.json").unlink()  # that it was complete once
+    soon = research.json(*arguments[:3], "--set", "lr=2")["runs"][0]["job_id"]
+    assert "after" not in research.doc(soon)["aexp_run"]
+    # While the source is to go on, a branch waits for it, unless told otherwise.
+    research.aexp("queue", "remove", source)
+    research.aexp("queue", "retry", source, "--resume")
     free = research.json(*arguments[:3], "--set", "lr=3", "--no-wait")["runs"][0]["job_id"]
     late = research.json(*arguments[:3], "--set", "lr=4")["runs"][0]["job_id"]
     assert research.doc(late)["aexp_run"]["after"] == [source]
