@@ -201,5 +201,4 @@ _SETTINGS: Mapping[str, Callable[[Experiment], Any]] = {
     "max_faults": lambda experiment: experiment.max_faults,
     "timeout": lambda experiment: experiment.timeout_s,
     "resources": lambda experiment: experiment.resources,
-    "tracker": lambda experiment: experiment.tracker,
 }
