@@ -27,8 +27,8 @@ from aexp.trackers.frame import frame_of
 from aexp.trackers.pipe import DEAD_S, Ending, Pipe
 from aexp.trackers.registry import adapter_for
 from aexp.trackers.report import report
+from aexp.trackers.sync.unsent import RESEND
 from aexp.trackers.turn import take_turn
-from aexp.trackers.unsent import RESEND
 
 POLL_S = 0.5
 _BATCH = 500

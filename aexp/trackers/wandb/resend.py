@@ -20,10 +20,10 @@ from aexp.model import COMPLETE, RUNNING
 from aexp.paths import ASSETS, METRICS, SERIES, Repo
 from aexp.runs.series import Row, SeriesReader, numbers
 from aexp.runs.store import read_run
-from aexp.trackers import synced
 from aexp.trackers.binding import bound, wanted
 from aexp.trackers.contract import OfflineRun, RunHandle, SyncResult
 from aexp.trackers.frame import frame_of
+from aexp.trackers.sync import synced
 from aexp.trackers.wandb import marks
 from aexp.trackers.wandb.init import plain_floats
 from aexp.trackers.wandb.marks import Mark, folders, marked_folders, unmark
