@@ -10,11 +10,11 @@ from aexp.errors import CorruptFile, MetricError, UsageError
 from aexp.files import read_bytes, write_atomic
 from aexp.handle.place import Place
 from aexp.model import check_tag, utc_now
-from aexp.paths import ASSETS
+from aexp.paths import ASSET_INDEX, ASSETS
 from aexp.runs.document import run_lock
+from aexp.runs.logged import asset_row
 from aexp.runs.series import plain
 
-INDEX = "index.jsonl"
 ARTIFACT = "artifact"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _CHUNK = 1 << 20
@@ -55,11 +55,8 @@ class AssetIndex:
         return row
 
     def _learn(self, line: bytes) -> None:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            return  # empty, or torn by a kill
-        if isinstance(row, dict):
+        row = asset_row(line)
+        if row is not None:
             self._rows.setdefault(_sameness(row), row)
 
 
@@ -86,7 +83,7 @@ def upload_asset(
     path = os.path.join(folder, os.path.basename(row["path"]))
     if not os.path.isfile(path):
         write_atomic(path, data)
-    return _add(place, folder, row)
+    return _add(place, row)
 
 
 def log_artifact(place: Place, name: str, path: "str | os.PathLike[str]") -> dict[str, Any]:
@@ -104,7 +101,8 @@ def log_artifact(place: Place, name: str, path: "str | os.PathLike[str]") -> dic
     real = os.path.realpath(full)
     inside = real.startswith(workspace + os.sep)
     row["path"] = os.path.relpath(real, workspace) if inside else full
-    return _add(place, _folder(place), row)
+    _folder(place)
+    return _add(place, row)
 
 
 def _row(
@@ -164,11 +162,11 @@ def _folder(place: Place) -> str:
     return folder
 
 
-def _add(place: Place, folder: str, row: dict[str, Any]) -> dict[str, Any]:
+def _add(place: Place, row: dict[str, Any]) -> dict[str, Any]:
     """Append a row to the index, unless it has one that says the same."""
     with run_lock(place.repo, place.job_id):
         if place.assets is None:
-            place.assets = AssetIndex(os.path.join(folder, INDEX))
+            place.assets = AssetIndex(place.repo.run_file(place.job_id, ASSET_INDEX))
         return place.assets.add(row)
 
 
