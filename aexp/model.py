@@ -97,6 +97,15 @@ class Run(NamedTuple):
         return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
     @property
+    def is_of_queue(self) -> bool:
+        """Whether the queue executes it, or has: its last attempt is not a block by hand alone."""
+        if self.status == QUEUED:
+            return True
+        last = self.attempts[-1] if self.attempts else {}
+        by_hand = "by_hand" in last and last.get("from") != QUEUED
+        return bool(self.queue) and not by_hand
+
+    @property
     def order(self) -> tuple[int, int, str]:
         """Sort key of the queue: priority, then the order in which runs were added."""
         record = self.record

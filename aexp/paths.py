@@ -164,6 +164,7 @@ PROGRESS = "progress.json"
 OUTCOME = "outcome.json"  # what training code itself says about the attempt's end
 STOP = "stop.json"  # the wrapper's word to the command that its end is near
 ASSETS = "assets"
+ASSET_INDEX = "assets/index.jsonl"  # one row per line
 CHECKPOINTS = "checkpoints"  # what training can go on from
 STAGING = ".staging"  # in it: what is being saved
 INCOMING = "incoming"  # in it: what a plain command leaves, one folder per attempt

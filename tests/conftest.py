@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-# Under nohup every child would ignore it, and tests send it.
+# Under nohup, or in the background of a script, every child would ignore them; tests send them.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 AEXP = [sys.executable, "-P", "-m", "aexp"]
 SNAKEMAKE = [sys.executable, "-P", "-m", "snakemake"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from aexp.checkpoints.store import Checkpoint, list_checkpoints
 from aexp.paths import Repo
-from aexp.runs.assets import read_assets
+from aexp.runs.logged import asset_rows
 
 READY = "ready"
 
@@ -37,7 +37,7 @@ def outputs_of(
     rows: list[dict[str, Any]] = []
     for job_id in jobs:
         rows += [_of_checkpoint(job_id, item) for item in list_checkpoints(repo, job_id)]
-        rows += [_of_asset(repo, job_id, row) for row in read_assets(repo, job_id)]
+        rows += [_of_asset(repo, job_id, row) for row in asset_rows(repo.run_dir(job_id))]
     chosen = [row for row in rows if asset_type is None or row["asset_type"] == asset_type]
     # Times of one clock; of one moment, the later step.
     return sorted(chosen, key=_order, reverse=True)

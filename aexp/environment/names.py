@@ -91,6 +91,11 @@ encoder vocab generated completion prompt
 sort primary foreign group metric monitor head heads target column label feature
 """
 _INNOCENT = frozenset(_MODELLING.split())
+# Words at the end of a name that make it a measure: password_len, secret_ratio, api_key_dim.
+_MEASURING = """
+count counts dim dims dimension len length size rate ratio fraction dropout budget limit
+"""
+_MEASURES = frozenset(_MEASURING.split())
 
 
 def allowed(name: str) -> bool:
@@ -136,12 +141,13 @@ def secrecy(name: str) -> int:
     int
         `HARMLESS`; `OF_MODEL` for ``max_tokens`` and ``sort_key``, where a number, a special
         token and a plain word may be shown; `DOUBTFUL` for ``session`` and ``pad_token``,
-        where only the first two may; `SECRET` for ``hf_token``.
+        where only the first two may, and for the measure of a secret (``password_len``); `SECRET`
+        for ``hf_token``.
     """
     words = [word.lower() for word in re.findall(_WORD, name)]
     joined = "_".join(words)
     if re.search(_SECRET_PARTS, joined) or not _SECRET_WORDS.isdisjoint(words):
-        return SECRET
+        return DOUBTFUL if words[-1] in _MEASURES else SECRET
     is_of_model = not _INNOCENT.isdisjoint(words)
     found = HARMLESS
     for word in words:

@@ -11,9 +11,9 @@ from aexp.errors import CorruptFile, MetricError, UsageError
 from aexp.files import read_bytes, temporary_name, write_atomic
 from aexp.handle.place import Place
 from aexp.model import check_tag, utc_now
-from aexp.paths import ASSETS
-from aexp.runs.assets import INDEX
+from aexp.paths import ASSET_INDEX, ASSETS
 from aexp.runs.document import run_lock
+from aexp.runs.logged import asset_row
 from aexp.runs.series import plain
 
 ARTIFACT = "artifact"
@@ -57,11 +57,8 @@ class AssetIndex:
         return row
 
     def _learn(self, line: bytes) -> None:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            return  # empty, or torn by a kill
-        if isinstance(row, dict):
+        row = asset_row(line)
+        if row is not None:
             self._rows.setdefault(_sameness(row), row)
 
 
@@ -91,7 +88,7 @@ def upload_asset(
     path = os.path.join(folder, os.path.basename(row["path"]))
     if not os.path.isfile(path):
         write_atomic(path, data)
-    return _add(place, folder, row)
+    return _add(place, row)
 
 
 def keep_path(
@@ -136,7 +133,7 @@ def keep_path(
             sync_folder(folder)
     finally:
         remove_tree(staging)
-    return _add(place, folder, row)
+    return _add(place, row)
 
 
 def _remove_old(folder: str) -> None:
@@ -168,7 +165,8 @@ def log_artifact(place: Place, name: str, path: "str | os.PathLike[str]") -> dic
     real = os.path.realpath(full)
     inside = real.startswith(workspace + os.sep)
     row["path"] = os.path.relpath(real, workspace) if inside else full
-    return _add(place, _folder(place), row)
+    _folder(place)
+    return _add(place, row)
 
 
 def _row(
@@ -236,11 +234,11 @@ def _folder(place: Place) -> str:
     return folder
 
 
-def _add(place: Place, folder: str, row: dict[str, Any]) -> dict[str, Any]:
+def _add(place: Place, row: dict[str, Any]) -> dict[str, Any]:
     """Append a row to the index, unless it has one that says the same."""
     with run_lock(place.repo, place.job_id):
         if place.assets is None:
-            place.assets = AssetIndex(os.path.join(folder, INDEX))
+            place.assets = AssetIndex(place.repo.run_file(place.job_id, ASSET_INDEX))
         return place.assets.add(row)
 
 

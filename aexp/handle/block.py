@@ -20,7 +20,7 @@ from aexp.runs.lifecycle import end_of_block, executing
 from aexp.runs.outcome import Outcome
 from aexp.runs.preemption import has_advanced
 from aexp.runs.results import AttemptNumbers
-from aexp.runs.status import requeue
+from aexp.runs.status import reopen
 from aexp.runs.store import read_run
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Block:
     job_id : str
         A created or queued run.
     again : bool, default False
-        Queue a run that has ended again first.
+        Open a run that has ended once more.
     """
 
     def __init__(self, repo: Repo, job_id: str, *, again: bool = False) -> None:
@@ -112,7 +112,7 @@ class Block:
                 f"run {short(self._job_id)} is already {run.status}",
                 "to execute it once more: again=True; to pass over complete runs: run.is_done",
             )
-        requeue(self._repo, self._job_id)
+        reopen(self._repo, self._job_id)
 
     def _prepare(self, run: Run) -> Place:
         self._began = time.monotonic()

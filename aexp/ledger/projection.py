@@ -1,11 +1,11 @@
 """What of a run goes into its ledger entry: an allowlist, never the whole document."""
 
-import math
 import re
 from typing import Any
 
 from aexp.errors import StatusError
 from aexp.model import CHECKPOINT_ID, INIT_FROM, Run, section, short
+from aexp.numbers import NOT_FINITE, json_number
 
 SCHEMA_VERSION = 1
 LINK_KEYS = ("experiment_id", "experiment_path", "hypothesis_id", "sub_hypothesis_id")
@@ -144,16 +144,9 @@ def _numbers(value: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
             found.append((name, item))
         elif isinstance(item, float):
             found.append((name, json_number(item)))
-        elif item in ("NaN", "Infinity", "-Infinity"):
+        elif isinstance(item, str) and item in NOT_FINITE:
             found.append((name, item))
     return found
-
-
-def json_number(value: float) -> float | str:
-    """Return `value`, or its name where JSON has no number for it."""
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
 
 
 def _attempt(attempt: dict[str, Any]) -> dict[str, Any]:

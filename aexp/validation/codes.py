@@ -94,9 +94,20 @@ CODES: Mapping[str, Code] = {
     "kb.run_settings": Code(
         "error",
         "an experiment's `parameters`, `runner_command`, `prelude`, `retries`, `max_faults`, "
-        "`max_preemptions`, `timeout`, `resources`, `tracker`, `checkpoints` or "
-        "`variation_ignore` cannot be understood",
+        "`max_preemptions`, `timeout`, `resources`, `checkpoints` or `variation_ignore` cannot be "
+        "understood",
         "write it as the message says",
+    ),
+    "kb.tracker": Code(
+        "error",
+        "an experiment's `tracker` cannot be understood, or its adapter refuses the settings",
+        "write it as the message says; `docs/trackers.md` has the settings",
+    ),
+    "kb.tracker_unknown": Code(
+        "warning",
+        "no package installed here provides an experiment's `tracker`, or its adapter cannot be "
+        "used: the settings were not checked",
+        "correct the `backend` (`aexp trackers list` shows them), or install the adapter's package",
     ),
     "kb.missing_heading": Code(
         "error",

@@ -202,7 +202,6 @@ _SETTINGS: Mapping[str, Callable[[Experiment], Any]] = {
     "max_preemptions": lambda experiment: experiment.max_preemptions,
     "timeout": lambda experiment: experiment.timeout_s,
     "resources": lambda experiment: experiment.resources,
-    "tracker": lambda experiment: experiment.tracker,
     "checkpoints": lambda experiment: experiment.retention,
     "variation_ignore": lambda experiment: experiment.variation_ignore,
 }

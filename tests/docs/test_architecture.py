@@ -31,6 +31,7 @@ LAYERS = (
     {"paths"},
     {"files"},
     {"model"},
+    {"numbers"},
     {"errors"},
     {"version"},
 )
