@@ -21,7 +21,7 @@ help:
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
 
-test: lint
+test: lint $(VENV)/.trainers
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: $(VENV)/.dev
@@ -48,6 +48,12 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/.python
 $(VENV)/.dev: pyproject.toml | $(VENV)/.python
 	@echo "Installing aexp and what its tests need into $(VENV) (once, a minute or two) ..."
 	@$(PIP) install --editable '.[dev]'
+	@touch $@
+
+# TORCH_INDEX=https://download.pytorch.org/whl/cpu gets a PyTorch without CUDA.
+$(VENV)/.trainers: $(VENV)/.dev
+	@echo "Installing the training libraries of tests/callbacks into $(VENV) (once, a minute or two) ..."
+	@$(PIP) install $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[trainers]'
 	@touch $@
 
 # A name on PATH may be a shim of a version that is not installed, so each one is tried.

@@ -153,6 +153,42 @@ class TrackerInitError(AexpError):
     """A tracker's SDK is missing, or it cannot open a run."""
 
 
+class CheckpointError(AexpError):
+    """A checkpoint cannot be saved or restored; those saved before are as they were."""
+
+
+class CheckpointNotFound(CheckpointError):
+    """No checkpoint of that id, or more than one begins with that prefix."""
+
+
+class CheckpointDamaged(CheckpointError):
+    """A checkpoint is not what its manifest says."""
+
+
+class RemoteNotFound(AexpError):
+    """No remote of that name, or more than one when none was named."""
+
+
+class RemoteError(AexpError):
+    """A remote refuses or cannot do what it was asked for."""
+
+
+class RemoteAway(RemoteError):
+    """A remote does not answer, or not now; the same command can be called again."""
+
+    exit_code = EXIT_TEMPFAIL
+
+
+class RemoteDenied(RemoteError):
+    """A remote lets nobody in with these credentials, or there are none."""
+
+
+class UploadsIncomplete(AexpError):
+    """What a run has saved is not all where it is required to be; nothing is lost here."""
+
+    exit_code = EXIT_TEMPFAIL
+
+
 class EngineFailed(AexpError):
     """Snakemake or Slurm could not be started or answered with an error."""
 
@@ -163,6 +199,10 @@ class DuplicatePendingJobWarning(UserWarning):
 
 class CorruptFileWarning(UserWarning):
     """One record could not be read and was left out; the command went on."""
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint is damaged or could not be saved; another one is used, or none."""
 
 
 class LedgerWarning(UserWarning):

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -104,7 +105,7 @@ class Reply(NamedTuple):
     err: str
 
 
-def ask(*command: str) -> Reply | None:
+def ask(*command: str, timeout_s: float = _TIMEOUT_S) -> Reply | None:
     """Ask one of Slurm's programs; None when it is missing or does not answer in time."""
     try:
         done = subprocess.run(
@@ -112,7 +113,7 @@ def ask(*command: str) -> Reply | None:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_TIMEOUT_S,
+            timeout=timeout_s,
             stdin=subprocess.DEVNULL,
             check=False,
         )
@@ -241,14 +242,7 @@ def end_cause(slurm_job_id: str, restart: int) -> tuple[str | None, bool]:
     interrupted : bool
         True for a cancelled, preempted or requeued job: an end that counts as nothing.
     """
-    answer = ask("scontrol", "-o", "show", "job", slurm_job_id)
-    if answer is None or answer.code != 0:
-        return None, False
-    fields: dict[str, str] = {}
-    for word in answer.out.split():
-        name, equals, value = word.partition("=")
-        if equals:
-            fields.setdefault(name, value)  # a later one may be part of a command or a comment
+    fields = _job_fields(slurm_job_id)
     state = fields.get("JobState", "")
     if fields.get("Restarts", "").isdigit() and int(fields["Restarts"]) > restart:
         return "requeued", True
@@ -257,6 +251,30 @@ def end_cause(slurm_job_id: str, restart: int) -> tuple[str | None, bool]:
     if state == "FAILED" and fields.get("ExitCode", "").endswith(":9"):
         return "oom", False  # a plug-in without cgroups kills for memory, and says only this
     return _FAULTS.get(state), state in _INTERRUPTIONS
+
+
+def running_until(slurm_job_id: str, timeout_s: float = _TIMEOUT_S) -> float | None:
+    """Return when a running job reaches its time limit, in seconds since 1970.
+
+    None when it has no limit, is being ended already, or Slurm does not answer in time.
+    """
+    fields = _job_fields(slurm_job_id, timeout_s)
+    if fields.get("JobState") != "RUNNING":
+        return None
+    try:
+        return time.mktime(time.strptime(fields.get("EndTime", ""), "%Y-%m-%dT%H:%M:%S"))
+    except ValueError:
+        return None
+
+
+def _job_fields(slurm_job_id: str, timeout_s: float = _TIMEOUT_S) -> dict[str, str]:
+    answer = ask("scontrol", "-o", "show", "job", slurm_job_id, timeout_s=timeout_s)
+    fields: dict[str, str] = {}
+    for word in answer.out.split() if answer is not None and answer.code == 0 else ():
+        name, equals, value = word.partition("=")
+        if equals:
+            fields.setdefault(name, value)  # a later one may be part of a command or a comment
+    return fields
 
 
 def cancel(slurm_job_ids: Iterable[str], *arguments: str) -> None:

@@ -16,7 +16,9 @@ def schema() -> str:
     parts = []
     for table in TABLES:
         rows = [f"| `{c.name}` | {c.type} | {c.about} |" for c in table.shown]
-        head = f"### {table.name}\n\nOne row is {table.about}.\n\n| column | type | |\n|---|---|---|\n"
+        head = (
+            f"### {table.name}\n\nOne row is {table.about}.\n\n| column | type | |\n|---|---|---|\n"
+        )
         parts.append(head + "\n".join(rows) + "\n")
     rows = [f"| `{view.name}` | {view.about} |" for view in VIEWS]
     parts.append("### Views\n\n| view | |\n|---|---|\n" + "\n".join(rows) + "\n")

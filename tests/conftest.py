@@ -17,8 +17,9 @@ import pytest
 # Tests set repositories up, which puts them on the user's list of projects: not on a person's.
 os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="aexp-tests-")
 
-# Under nohup every child would ignore it, and tests send it.
+# Under nohup, or in the background of a script, every child would ignore them; tests send them.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 AEXP = [sys.executable, "-P", "-m", "aexp"]
 SNAKEMAKE = [sys.executable, "-P", "-m", "snakemake"]

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from aexp.catalogue.table import check_names, metric_names, parameters_of
 from aexp.kb.values import canonical
-from aexp.ledger.points import as_number
 from aexp.model import COMPLETE
+from aexp.numbers import as_number
 from aexp.runs.batches import value_order
 from aexp.runs.known import RunRecord
 

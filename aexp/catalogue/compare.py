@@ -9,9 +9,9 @@ from aexp.environment.record import read_environment
 from aexp.errors import AexpError, GitError
 from aexp.git import code_pathspec, run_git
 from aexp.ledger.footprint import FILE_KEYS
-from aexp.ledger.points import as_number
 from aexp.ledger.projection import describe
 from aexp.model import PROVENANCE_KEYS, section
+from aexp.numbers import as_number
 from aexp.paths import Repo
 from aexp.runs.known import KnownRun
 

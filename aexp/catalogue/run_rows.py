@@ -16,8 +16,8 @@ from aexp.catalogue.values import (
     texts,
     whole,
 )
-from aexp.ledger.points import as_number
 from aexp.model import PROVENANCE_KEYS, section
+from aexp.numbers import as_number
 
 _ROLES = {"code_files": "code", "inputs": "input", "outputs": "output"}
 _PARENTS = {"derived_from": "declared", "after": "after"}

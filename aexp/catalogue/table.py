@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from aexp.catalogue.values import flat
 from aexp.errors import UsageError
 from aexp.kb.values import canonical
-from aexp.ledger.points import as_number
 from aexp.model import COMPLETE, PROVENANCE_KEYS, STATUSES
+from aexp.numbers import as_number
 from aexp.runs.batches import MetricSummary, summarize_values, value_order
 from aexp.runs.known import RunRecord
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from aexp.ledger.projection import json_number
+from aexp.numbers import json_number
 
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 _DEEPEST = 200

@@ -129,6 +129,21 @@ VERBS = {
         "aexp.cli.sync_offline:sync_offline",
         "Bring offline runs of W&B and other trackers to their service.",
     ),
+    "checkpoints": (
+        "aexp.cli.checkpoints:checkpoints",
+        "List, verify, keep, drop and branch checkpoints.",
+    ),
+    "gc": (
+        "aexp.cli.checkpoints_change:gc",
+        "Remove what no checkpoint needs any more (dry by default).",
+    ),
+    "remote": (
+        "aexp.cli.remote:remote",
+        "Name the buckets and folders that checkpoints go to; try them.",
+    ),
+    "push": ("aexp.cli.transfer:push", "Upload checkpoints that a remote lacks."),
+    "pull": ("aexp.cli.transfer:pull", "Download a run's checkpoint from a remote."),
+    "uploads": ("aexp.cli.transfer:uploads", "List what is on its way to remotes."),
     "reconcile": ("aexp.cli.reconcile:reconcile_store", "Repair what a crash left in the store."),
     "completion": ("aexp.cli.completion:completion", "Print the shell completion script."),
     "gate": ("aexp.cli.execution:gate", ""),

@@ -49,6 +49,11 @@ _WORDS = {
     type=click.IntRange(1, 1000),
     help="Faults (node lost, killed for memory) after which a run has failed (default 3).",
 )
+@click.option(
+    "--max-preemptions",
+    type=click.IntRange(0, 1_000_000),
+    help="Attempts that may ask for another one (default 1000).",
+)
 @click.option("--timeout", metavar="TIME", help="Time limit of one attempt: 90s, 15m, 2h, 1d.")
 @click.option(
     "--resources", metavar="K=V,...", help="mem_mb=8000*2,runtime=120,gpus=1,partition=P,..."
@@ -107,6 +112,7 @@ def add(**given: Any) -> None:
         after=given["after"],
         retries=given["retries"],
         max_faults=given["max_faults"],
+        max_preemptions=given["max_preemptions"],
         timeout_s=parse_duration(_number(given["timeout"])) if given["timeout"] else None,
         resources=parse_resources(given["resources"]) if given["resources"] else {},
         priority=given["priority"],

@@ -87,6 +87,7 @@ def clear(
     "--status", type=click.Choice(sorted(TERMINAL_STATUSES)), help="Only runs of this status."
 )
 @all_option
+@click.option("--resume", is_flag=True, help="Complete runs go on from their last checkpoint, too.")
 @dry_run_option
 @json_option
 def retry(
@@ -97,10 +98,14 @@ def retry(
     failed: bool,
     status: str | None,
     every: bool,
+    resume: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
     """Queue ended runs again; children abandoned for them come back with them.
+
+    Runs that failed or were stopped go on from their last checkpoint; complete ones start
+    from the beginning, unless --resume.
 
     With a filter: runs that failed or were stopped (--failed, --status choose among them;
     --status complete runs finished ones again). Every earlier attempt is kept.
@@ -121,7 +126,7 @@ def retry(
     else:
         runs = changes.retriable(repo, chosen, statuses)
     shown = chosen._replace(status="failed" if failed else status)
-    _report(changes.retry_runs(repo, runs, dry_run=dry_run), shown, as_json, dry_run)
+    _report(changes.retry_runs(repo, runs, resume=resume, dry_run=dry_run), shown, as_json, dry_run)
 
 
 @click.command("stop")

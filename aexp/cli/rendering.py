@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, TypeVar
 import click
 
 from aexp.cli.output import note, number, print_json, print_table
-from aexp.ledger.projection import json_number
 from aexp.model import printable
+from aexp.numbers import json_number
 
 F = TypeVar("F", bound=Callable[..., Any])
 TEXT, JSON, CSV, MARKDOWN, PARQUET = "text", "json", "csv", "md", "parquet"

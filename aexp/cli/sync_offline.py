@@ -14,7 +14,7 @@ from aexp.paths import Repo
 from aexp.runs.store import resolve_id
 
 if TYPE_CHECKING:
-    from aexp.trackers.offline import OfflineSync
+    from aexp.trackers.sync.sync import OfflineSync
 
 
 @click.command("sync-offline")
@@ -61,7 +61,7 @@ def sync_offline(
       aexp sync-offline
       aexp sync-offline 9f3a1b2c --dry-run
     """
-    from aexp.trackers.offline import sync_offline_runs
+    from aexp.trackers.sync.sync import sync_offline_runs
 
     repo = Repo.installed()
     bar: Any = None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aexp.errors import UsageError
-from aexp.ledger.projection import json_number
+from aexp.numbers import json_number
 
 _MAX_DEPTH = 40
 _MAX_TEXT = 10_000

@@ -11,20 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 from aexp.environment.record import PYTHON_VARIABLE, record_environment
 from aexp.errors import AexpError
+from aexp.execution import grace
 from aexp.execution.gpus import Lease, lease
-from aexp.execution.outcome import classify, was_asked_to_end
+from aexp.execution.outcome import classify, was_asked_to_end, was_killed
 from aexp.execution.plan import PRELUDE_VARIABLE, Plan, plan_command
 from aexp.execution.process import Command, Finished, Output
-from aexp.execution.signals import SignalBox
+from aexp.execution.resume import RESUME_VARIABLE, Resume
+from aexp.execution.signals import FORWARDED, SignalBox
+from aexp.execution.uploads import finish_uploads
 from aexp.files import remove, write_atomic
 from aexp.footprint.record import Footprint
 from aexp.model import COMPLETE, FAILED, QUEUED, Run, utc_now
-from aexp.paths import METRICS, OUTCOME, PROGRESS, STATEPOINT, Repo, hostname
+from aexp.paths import METRICS, OUTCOME, PROGRESS, STATEPOINT, STOP, Repo, hostname
 from aexp.processes import signal_group, start_time
 from aexp.runs import claims, heartbeat
 from aexp.runs.claims import Claim
 from aexp.runs.declared import read_declared
+from aexp.runs.notice import Notice, give_notice
 from aexp.runs.outcome import Outcome
+from aexp.runs.preemption import has_advanced
 from aexp.runs.results import AttemptNumbers
 from aexp.runs.status import (
     begin_attempt,
@@ -84,6 +89,7 @@ class Attempt:
         self.say = say
         self._plan = plan
         self._sidecar: Sidecar | None = None
+        self._resume: Resume | None = None
 
     def execute(self) -> tuple[Run, Outcome | None]:
         """Execute the command once; no outcome means that nothing was executed."""
@@ -99,6 +105,7 @@ class Attempt:
         number = next_attempt(run)
         log = self.repo.log_path(self.job_id, number)
         gpus = _count(run.record.get("resources"))
+        self._resume = Resume(self.repo, run, number, self.say)
         with lease(gpus, cancelled=self._is_unwanted, say=self.say) as devices:
             footprint = Footprint(self.repo, run, plan.runner, lambda: bool(self.signals.ending))
             files = footprint.begin(plan.command, plan.cwd)
@@ -112,6 +119,7 @@ class Attempt:
                 log=os.path.relpath(log, self.repo.run_dir(self.job_id)),
                 environment=self._record_environment(run, plan, number, devices),
                 files=files,
+                origin=self._resume.lineage(),
             )
             if run.is_terminal:  # a person has stopped it before it began
                 return run, None
@@ -136,6 +144,7 @@ class Attempt:
         self._tell(run, outcome, log)
         if self._sidecar is not None:  # the end is recorded: the tracker can only cost time now
             self._sidecar.finish(run, outcome.returncode, lambda: bool(self.signals.ending))
+        finish_uploads(self.repo, run, self.say, lambda: bool(self.signals.ending))
         return run, outcome
 
     def _is_unwanted(self) -> bool:
@@ -143,33 +152,39 @@ class Attempt:
 
     def _run_command(self, run: Run, plan: Plan, log: str, number: int, devices: Lease) -> Outcome:
         metrics_path = self.repo.run_file(self.job_id, METRICS)
-        for name in (METRICS, OUTCOME, PROGRESS):  # of an earlier attempt
+        for name in (METRICS, OUTCOME, PROGRESS, STOP):  # of an earlier attempt
             remove(self.repo.run_file(self.job_id, name))
         numbers = AttemptNumbers(self.repo, self.job_id, number)
         mark = self._prelude_mark(plan)
         self._start_tracker(run, number)
+        resume = self._resume or Resume(self.repo, run, number, self.say)
+        resume.prepare()
+        timeout = run.record.get("timeout_s")
+        timeout_s = timeout if isinstance(timeout, (int, float)) else None
         output = Output(log)
         try:
             command = Command(
                 plan.arguments,
                 cwd=plan.cwd or self.repo.root,
-                env=self._environment(number, metrics_path, devices),
+                env={
+                    **self._environment(number, metrics_path, devices),
+                    **resume.environment(),
+                    **({"AEXP_ENDS_AT": f"{time.time() + timeout_s:.3f}"} if timeout_s else {}),
+                },
                 keep_open=devices.descriptors,
                 reads_stdin=plan.reads_stdin,
                 forwards_to_group=not plan.is_script,
             )
-            timeout = run.record.get("timeout_s")
             try:
                 now = record_process(self.repo, self.claim, _process_record(command.pid))
                 finished = command.follow(
                     output,
                     self.signals,
-                    timeout_s=timeout if isinstance(timeout, (int, float)) else None,
-                    grace_s=_seconds("AEXP_GRACE_S", DEFAULT_GRACE_S),
+                    timeout_s=timeout_s,
                     stop_at_once=stop_requested(now),
-                    beat=lambda: self._beat(numbers),
+                    beat=lambda: self._beat(numbers, resume),
                     beat_every_s=heartbeat.interval_s(),
-                    on_interrupt=self._record_interruption,
+                    on_stop=lambda reason, number_: self._on_stop(number, reason, number_),
                 )
             except BaseException:
                 signal_group(command.pid, signal.SIGKILL)
@@ -181,8 +196,15 @@ class Attempt:
             self.say(problem)
         if mark is not None and remove(mark) and finished.returncode != 0:
             finished = finished._replace(in_prelude=True)
+        finished = self._await_late_signal(finished)
         declared = read_declared(self.repo, self.job_id, number)
-        return classify(self._await_late_signal(finished), metrics, declared)
+        resume.finish(
+            killed=was_killed(finished.returncode),
+            reason="periodic" if finished.interrupted_by is None else "preempt",
+        )
+        remove(self.repo.run_file(self.job_id, STOP))
+        advanced = has_advanced(self.repo, read_run(self.repo, self.job_id))
+        return classify(finished, metrics, declared, advanced=advanced)
 
     def _start_tracker(self, run: Run, number: int) -> None:
         if run.record.get("tracker") is not None:
@@ -190,8 +212,10 @@ class Attempt:
 
             self._sidecar = Sidecar(self.repo, run, number, self.say)
 
-    def _beat(self, numbers: AttemptNumbers) -> bool:
+    def _beat(self, numbers: AttemptNumbers, resume: Resume) -> bool:
         numbers.look()
+        with contextlib.suppress(AexpError, OSError):
+            resume.look()
         return heartbeat.beat(self.repo, self.claim)
 
     def _record_environment(
@@ -216,9 +240,22 @@ class Attempt:
         write_atomic(path, b"")
         return path
 
-    def _record_interruption(self) -> None:
+    def _on_stop(self, attempt: int, reason: str, number: int | None) -> float:
+        """Tell the command why it was asked to end, and how long it has; return that."""
+        if number in FORWARDED:  # it may end or go on, as it likes
+            give_notice(self.repo, self.job_id, attempt, Notice(reason, None))
+            return 0.0
+        longest = self._resume.longest_save_s if self._resume is not None else 0.0
+        given, began = grace.grace_s(longest), time.time()
+        give_notice(self.repo, self.job_id, attempt, Notice(reason, began + given))
+        if number is None:
+            return given
         with contextlib.suppress(AexpError, OSError):  # a full disk must not cost the grace time
             record_interruption(self.repo, self.claim)
+        more = grace.grace_now_s(longest)  # asks Slurm
+        if more > given:
+            give_notice(self.repo, self.job_id, attempt, Notice(reason, time.time() + more))
+        return max(given - (time.time() - began), more)
 
     def _await_late_signal(self, finished: Finished) -> Finished:
         """Give our own signal a moment: Slurm sends it to the command and to us at once."""
@@ -231,15 +268,17 @@ class Attempt:
         return finished
 
     def _environment(self, number: int, metrics_path: str, devices: Lease) -> Mapping[str, str]:
+        inherited = {key: item for key, item in os.environ.items() if key != RESUME_VARIABLE}
         return {
             "PYTHONUNBUFFERED": "1",  # so that a Python command's output is seen live
-            **os.environ,
+            **inherited,
             **devices.environment(),
             **(self._sidecar.environment if self._sidecar is not None else {}),
             "AEXP_JOB_ID": self.job_id,
             "AEXP_JOB_WORKSPACE": self.repo.run_dir(self.job_id),
             "AEXP_STATEPOINT_PATH": self.repo.run_file(self.job_id, STATEPOINT),
             "AEXP_METRICS_PATH": metrics_path,
+            "AEXP_STOP_PATH": self.repo.run_file(self.job_id, STOP),
             "AEXP_ATTEMPT": str(number),
             PYTHON_VARIABLE: sys.prefix,
             PRELUDE_VARIABLE: self.repo.run_file(self.job_id, ".prelude"),
@@ -289,10 +328,3 @@ def _count(resources: object) -> int:
         return 0
     value = resources.get("gpus", resources.get("gpu", 0))
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
-
-
-def _seconds(variable: str, default: float) -> float:
-    try:
-        return max(0.0, float(os.environ.get(variable, default)))
-    except ValueError:
-        return default

@@ -4,10 +4,12 @@ import signal
 from typing import Any
 
 from aexp import slurm
+from aexp.errors import EXIT_TEMPFAIL
 from aexp.execution.process import Finished
 from aexp.model import COMPLETE, FAILED, QUEUED
 from aexp.runs.declared import Declared
 from aexp.runs.outcome import Outcome
+from aexp.runs.preemption import GOES_ON_AFTER
 
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 _ASKED_TO_END = tuple(
@@ -22,8 +24,17 @@ def was_asked_to_end(returncode: int) -> bool:
     return returncode in _ASKED_TO_END
 
 
+def was_killed(returncode: int) -> bool:
+    """Return whether an exit code says that a signal ended the command, whichever."""
+    return returncode < 0 or 128 < returncode < 160
+
+
 def classify(
-    finished: Finished, metrics: dict[str, Any] | None, declared: Declared | None = None
+    finished: Finished,
+    metrics: dict[str, Any] | None,
+    declared: Declared | None = None,
+    *,
+    advanced: bool = False,
 ) -> Outcome:
     """Draw the line of docs/architecture.md between results, faults and interruptions.
 
@@ -31,15 +42,20 @@ def classify(
     crash signal and our own time limit are results; SIGKILL from outside and the
     scheduler's time limit are faults of the infrastructure; SIGTERM, SIGINT and SIGHUP
     decide nothing.
+
+    Exit code 75 asks for another attempt. With `advanced`, that it has saved a newer
+    checkpoint than it began with, the scheduler's time limit is no fault either.
     """
     code, usage, tail = finished.returncode, finished.usage, finished.tail
-    if declared is not None:
+    if declared is not None and declared.status != QUEUED:
         return _obey(declared, finished, metrics)
+    if declared is not None or (code == EXIT_TEMPFAIL and not finished.in_prelude):
+        return _again(finished, metrics, declared.message if declared else "", advanced)
     if finished.timed_out:
         message = f"ran into its own time limit after {usage['wallclock_s']:.0f} s"
         return Outcome(FAILED, code, "timeout", False, message, tail, usage, metrics)
     if finished.interrupted_by is not None or was_asked_to_end(code):
-        return _interrupted(finished)
+        return _interrupted(finished, metrics, advanced)
     if finished.in_prelude:
         message = f"the experiment's prelude failed here: {_words(code)}"
         return Outcome(FAILED, code, "prelude", True, message, tail, usage)
@@ -61,11 +77,41 @@ def _obey(declared: Declared, finished: Finished, metrics: dict[str, Any] | None
     return Outcome(FAILED, code, declared.reason, False, message, tail, usage, metrics)
 
 
-def _interrupted(finished: Finished) -> Outcome:
-    allocation = slurm.allocation()
-    cause, cancelled = (
-        slurm.end_cause(allocation, slurm.restart_count()) if allocation else (None, False)
+def _again(
+    finished: Finished, metrics: dict[str, Any] | None, words: str, advanced: bool
+) -> Outcome:
+    """Return what an attempt means that asks for another one.
+
+    It has a right to it when it has got somewhere, or when others have ended it. The limits
+    of time, ours and the scheduler's, are no others: they are the same the next time.
+    """
+    number = finished.interrupted_by or finished.told
+    earned = advanced or (number is not None and _slurm_cause()[0] != "timeout")
+    why = f"after {_name(number)}" if number is not None else "of its own accord"
+    message = words or f"it gave its place back {why}"
+    if not advanced:
+        message += ", without a newer checkpoint"
+    code, usage = finished.returncode, finished.usage
+    return Outcome(
+        *(QUEUED, code, "preempted", False, message, finished.tail, usage, metrics),
+        again=True,
+        earned=earned,
     )
+
+
+def _slurm_cause() -> tuple[str | None, bool]:
+    allocation = slurm.allocation()
+    return slurm.end_cause(allocation, slurm.restart_count()) if allocation else (None, False)
+
+
+def _interrupted(finished: Finished, metrics: dict[str, Any] | None, advanced: bool) -> Outcome:
+    cause, cancelled = _slurm_cause()
+    if cause in GOES_ON_AFTER and not cancelled and advanced:
+        message = f"Slurm ended the job: {cause}; there is a newer checkpoint to go on from"
+        code, usage = finished.returncode, finished.usage
+        return Outcome(
+            QUEUED, code, cause, False, message, usage=usage, metrics=metrics, again=True
+        )
     if cause is not None and not cancelled:
         message = f"Slurm ended the job: {cause}"
         return Outcome(
@@ -84,14 +130,17 @@ def _interrupted(finished: Finished) -> Outcome:
             finished.tail,
             finished.usage,
         )
-    name = signal.Signals(number).name if number else _words(finished.returncode)
     return Outcome(
         QUEUED,
         finished.returncode,
         "interrupted",
-        message=f"interrupted: {name}",
+        message=f"interrupted: {_name(number)}",
         usage=finished.usage,
     )
+
+
+def _name(number: int) -> str:
+    return signal.Signals(number).name
 
 
 def _words(code: int) -> str:

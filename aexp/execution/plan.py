@@ -9,6 +9,12 @@ from aexp.model import Run, short
 from aexp.paths import Repo
 
 PRELUDE_VARIABLE = "AEXP_PRELUDE"
+# A signal to the group reaches the shell, too. It must not die of it while what it executes
+# saves its work: it waits for that, and ends with its exit code. Nothing further is executed.
+_TRAPS = "".join(
+    f"trap 'exit $(($? ? $? : {128 + number}))' {name}\n"
+    for name, number in (("TERM", 15), ("INT", 2), ("HUP", 1))
+)
 
 
 class Plan(NamedTuple):
@@ -87,11 +93,11 @@ def plan_command(repo: Repo, run: Run, *, remember: bool = False) -> Plan:
         )
     command = render_runner_command(template, run.sp, run.job_id)
     if prelude is None:
-        return Plan(["/bin/sh", "-c", command], command, runner=runner)
+        return Plan(["/bin/sh", "-c", _TRAPS + command], command, runner=runner)
     # The lines of a prelude must all succeed; the command then runs in the same shell. The
     # mark tells the machine's failure (no such module here) from the command's own.
     done = f'rm -f -- "${PRELUDE_VARIABLE}"; unset {PRELUDE_VARIABLE}'
-    script = f"set -e\n{prelude}\n{done}\nset +e\n{command}"
+    script = f"set -e\n{prelude}\n{done}\nset +e\n{_TRAPS}{command}"
     return Plan(["bash", "-c", script], command, prelude, runner=runner)
 
 

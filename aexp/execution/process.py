@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple
 from aexp.errors import StoreReadOnly
 from aexp.execution.signals import SignalBox
 from aexp.execution.terminal import Terminal, say
-from aexp.processes import signal_group
+from aexp.processes import group_members, signal_group
 
 TAIL_BYTES = 2048
 _CHUNK = 65536
@@ -40,6 +40,8 @@ class Finished(NamedTuple):
         waited for (``getrusage(2)``).
     in_prelude : bool
         Whether it ended before the experiment's prelude had succeeded.
+    told : int or None
+        The last signal that was passed on and only concerns the command (SIGUSR1, SIGUSR2).
     """
 
     returncode: int
@@ -48,6 +50,7 @@ class Finished(NamedTuple):
     tail: str
     usage: dict[str, float]
     in_prelude: bool = False
+    told: int | None = None
 
 
 class Output:
@@ -137,11 +140,10 @@ class Command:
         signals: SignalBox,
         *,
         timeout_s: float | None,
-        grace_s: float,
         stop_at_once: bool,
         beat: Callable[[], bool],
         beat_every_s: float,
-        on_interrupt: Callable[[], None],
+        on_stop: Callable[[str, int | None], float],
     ) -> Finished:
         """Pass on output and signals until the command has ended.
 
@@ -154,20 +156,21 @@ class Command:
             command's group, a second one kills it.
         timeout_s : float or None
             Time limit of this attempt in seconds.
-        grace_s : float
-            Seconds between asking the group to end and killing it.
         stop_at_once : bool
             Whether a stop was asked for while the command was being started.
         beat : callable
             Called every `beat_every_s` seconds (0: never); False ends the command.
         beat_every_s : float
             Seconds between heartbeats.
-        on_interrupt : callable
-            Called once, as soon as a signal asks for an end.
+        on_stop : callable
+            Called when the group has been asked to end, or told something, with the reason
+            and the signal, if it was one of the wrapper's; returns the seconds until it is
+            to be killed.
         """
         deadline = self.began + timeout_s if timeout_s else None
         next_beat = self.began + beat_every_s if beat_every_s > 0 else None
         kill_at: float | None = None
+        told: int | None = None
         interrupted_by: int | None = None
         timed_out = False
         unwanted = stop_at_once
@@ -175,13 +178,16 @@ class Command:
             while not self._has_ended():
                 now = time.monotonic()
                 if signals.to_forward:
-                    self._forward(signals.to_forward.pop(0))
+                    number = signals.to_forward.pop(0)
+                    self._forward(number)
+                    if self._forwards_to_group:
+                        told = number
+                        on_stop(signal.Signals(number).name, number)
                 if signals.ending and interrupted_by is None:
                     interrupted_by = signals.ending[0]
                     signal_group(self.pid, interrupted_by)
-                    kill_at = now + grace_s
-                    on_interrupt()
-                if len(signals.ending) > 1 or (kill_at is not None and now >= kill_at):
+                    kill_at = now + on_stop(signal.Signals(interrupted_by).name, interrupted_by)
+                if signals.is_impatient or (kill_at is not None and now >= kill_at):
                     signal_group(self.pid, signal.SIGKILL)
                     kill_at = now + 1.0
                 if next_beat is not None and now >= next_beat:
@@ -191,7 +197,7 @@ class Command:
                 if kill_at is None and (unwanted or late):
                     timed_out = late and not unwanted
                     signal_group(self.pid, signal.SIGTERM)
-                    kill_at = now + grace_s
+                    kill_at = now + on_stop("timeout" if timed_out else "stop", None)
                 pause = now + _POLL_S if output.is_behind else None
                 watch.wait(
                     _soonest(now, deadline if kill_at is None else kill_at, next_beat, pause)
@@ -201,7 +207,7 @@ class Command:
                 watch.read_output(not output.is_full)
                 if not output.is_full:
                     self._pass_on(output, watch)
-            self._end_leftovers(output, watch)
+            self._end_leftovers(output, watch, signals, kill_at)
         self._process.stdout.close()  # type: ignore[union-attr]
         assert self._returncode is not None
         return Finished(
@@ -210,6 +216,7 @@ class Command:
             timed_out,
             output.tail.decode("utf-8", errors="replace"),
             self._measured(),
+            told=told,
         )
 
     def _forward(self, number: int) -> None:
@@ -239,16 +246,28 @@ class Command:
                 return
             output.write(data)
 
-    def _end_leftovers(self, output: Output, watch: "_Watch") -> None:
-        """End what the command left running in its group: the run is over with its command."""
+    def _end_leftovers(
+        self, output: Output, watch: "_Watch", signals: SignalBox, kill_at: float | None
+    ) -> None:
+        """End what the command left running in its group: the run is over with its command.
+
+        A shell that was asked to end ends at once; what it has started has been asked, too,
+        and may be saving its work. Only SIGTERM reaches everything: a shell's children in
+        the background ignore Ctrl-C.
+        """
         self._pass_on(output, watch)
-        if signal_group(self.pid, signal.SIGTERM):
-            end = time.monotonic() + _LEFTOVER_GRACE_S
-            while signal_group(self.pid, 0) and time.monotonic() < end:
-                time.sleep(0.02)
-                self._pass_on(output, watch)
-            signal_group(self.pid, signal.SIGKILL)
+        asked = kill_at is not None
+        if asked and signals.ending and signals.ending[0] != signal.SIGTERM:
+            asked = False
+        if not asked and not signal_group(self.pid, signal.SIGTERM):
+            return
+        end = time.monotonic() + _LEFTOVER_GRACE_S if kill_at is None else kill_at
+        while group_members(self.pid) and time.monotonic() < end and not signals.is_impatient:
+            time.sleep(0.02)
             self._pass_on(output, watch)
+            output.pump()
+        signal_group(self.pid, signal.SIGKILL)
+        self._pass_on(output, watch)
 
     def _measured(self) -> dict[str, float]:
         assert self._usage is not None

@@ -29,6 +29,7 @@ from aexp.model import (
 from aexp.paths import Repo
 from aexp.runs import claims
 from aexp.runs.claims import Claim, Held
+from aexp.runs.outcome import Outcome
 from aexp.runs.parents import parent_statuses
 from aexp.runs.publish import restore_outputs
 from aexp.runs.settle import check_unclaimed, settle_dead_attempt
@@ -159,8 +160,9 @@ class _Execution:
         if run.is_terminal:
             run = requeue(self.repo, self.job_id)
         if run.status == CREATED:
+            state = "was executed by hand and is not" if run.attempts else "was created but never"
             raise StatusError(
-                f"run {short(self.job_id)} was created but never queued",
+                f"run {short(self.job_id)} {state} queued",
                 "queue it with: aexp queue add, with the same configuration",
             )
         blocked = self._check_parents(run)
@@ -235,13 +237,23 @@ class _Execution:
             while run.status == QUEUED and not self.signals.ending:
                 attempt = Attempt(self.repo, claim, self.signals, self.say)
                 run, outcome = attempt.execute()
-                # Only a failing command is tried again at once, and not in a Slurm job of
-                # the engine's: that is given back, the next attempt gets one of its own.
-                if outcome is None or outcome.status != FAILED or outcome.fault or self.remote:
+                # Not in a Slurm job of the engine's: that is given back, the next attempt
+                # gets one of its own.
+                if outcome is None or self.remote or not self._at_once(outcome):
                     break
             return self._code(run)
         finally:
             claims.release(self.repo, claim)
+
+    def _at_once(self, outcome: Outcome) -> bool:
+        """Return whether the next attempt may begin here and now.
+
+        That of a failing command may, and one that the command has asked for of its own
+        accord, but not where the time is allotted: there is mostly none left.
+        """
+        if outcome.again:
+            return slurm.allocation() is None and not self.signals.has_warned
+        return outcome.status == FAILED and not outcome.fault
 
     def _code(self, run: Run) -> int:
         if not run.is_terminal:

@@ -7,6 +7,8 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from aexp import slurm
+
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 FORWARDED = (signal.SIGUSR1, signal.SIGUSR2)
 
@@ -19,7 +21,9 @@ class SignalBox:
     ending : list of int
         Signals that ask the run to end, in the order of their coming.
     to_forward : list of int
-        Signals that only concern the command.
+        Signals that only concern the command, and have not been passed on yet.
+    has_warned : bool
+        Whether there has been one of those.
     wakeup : int
         File descriptor that becomes readable when a signal has come.
     """
@@ -27,6 +31,7 @@ class SignalBox:
     def __init__(self) -> None:
         self.ending: list[int] = []
         self.to_forward: list[int] = []
+        self.has_warned = False
         self.wakeup, self._write = os.pipe()
         os.set_blocking(self.wakeup, False)
         os.set_blocking(self._write, False)
@@ -57,6 +62,16 @@ class SignalBox:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         (self.to_forward if number in FORWARDED else self.ending).append(number)
+        self.has_warned = self.has_warned or number in FORWARDED
+
+    @property
+    def is_impatient(self) -> bool:
+        """Whether somebody has asked again and does not want to wait.
+
+        Slurm sends the same signal several times, over several ways, and kills by itself.
+        """
+        again = len(self.ending) > 1 and slurm.allocation() is None
+        return again or self.ending.count(signal.SIGINT) > 1
 
     def drain(self) -> None:
         """Empty the wake-up pipe."""

@@ -3,21 +3,23 @@
 import json
 import os
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from aexp.errors import CorruptFile, MetricError, UsageError
-from aexp.files import read_bytes, write_atomic
+from aexp.files import read_bytes, temporary_name, write_atomic
 from aexp.handle.place import Place
 from aexp.model import check_tag, utc_now
-from aexp.paths import ASSETS
+from aexp.paths import ASSET_INDEX, ASSETS
 from aexp.runs.document import run_lock
+from aexp.runs.logged import asset_row
 from aexp.runs.series import plain
 
-INDEX = "index.jsonl"
 ARTIFACT = "artifact"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _CHUNK = 1 << 20
+_OLD_S = 86400.0
 
 
 class AssetIndex:
@@ -55,38 +57,97 @@ class AssetIndex:
         return row
 
     def _learn(self, line: bytes) -> None:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            return  # empty, or torn by a kill
-        if isinstance(row, dict):
+        row = asset_row(line)
+        if row is not None:
             self._rows.setdefault(_sameness(row), row)
 
 
 def _sameness(row: Mapping[str, Any]) -> str:
-    keys = ("asset_type", "name", "path", "sha256", "config", "attempt")
+    keys = ("asset_type", "name", "path", "sha256", "config", "metadata", "attempt")
     return json.dumps([row.get(key) for key in keys], sort_keys=True)
 
 
 def upload_asset(
-    place: Place, asset_type: str, content: Any, config: Mapping[str, Any] | None, name: str | None
+    place: Place,
+    asset_type: str,
+    content: Any,
+    config: Mapping[str, Any] | None,
+    name: str | None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Keep `content` as a file of the run and return its row of the index.
 
     The same content under the same name is kept once.
     """
     data, ending = _as_bytes(content)
-    row = _row(place, asset_type, name or asset_type, config)
+    row = _row(place, asset_type, name or asset_type, config, metadata)
     row["size"], row["sha256"] = len(data), _digest(data)
-    stem = _UNSAFE.sub("_", row["name"]).strip("._-")[:80] or "asset"
-    if stem.endswith(ending):
-        stem = stem[: len(stem) - len(ending)]
+    stem = _stem(row["name"], ending)
     row["path"] = f"{ASSETS}/{stem}-{row['sha256'][:12]}{ending}"
     folder = _folder(place)
     path = os.path.join(folder, os.path.basename(row["path"]))
     if not os.path.isfile(path):
         write_atomic(path, data)
-    return _add(place, folder, row)
+    return _add(place, row)
+
+
+def keep_path(
+    place: Place,
+    asset_type: str,
+    path: "str | os.PathLike[str]",
+    config: Mapping[str, Any] | None,
+    name: str | None,
+    metadata: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Keep a copy of a file or folder as an asset and return its row of the index.
+
+    Files are stored once, whatever run and checkpoint they belong to.
+    """
+    from aexp.checkpoints.save import copy_folder, settle_files
+    from aexp.checkpoints.staging import remove_tree
+    from aexp.checkpoints.store import sync_folder, sync_folders
+
+    source = os.path.abspath(os.fspath(path))
+    if not os.path.exists(source):
+        raise UsageError(f"{source} is not there", "log an asset once it is written")
+    row = _row(place, asset_type, name or asset_type, config, metadata)
+    folder = _folder(place)
+    _remove_old(folder)
+    staging = temporary_name(os.path.join(folder, "asset"))
+    os.makedirs(staging)
+    try:
+        copy_folder(source, staging)
+        components = settle_files(place.repo, staging)
+        kept, ending = staging, ""
+        if os.path.isfile(source):
+            kept = os.path.join(staging, components[0].path)
+            ending = os.path.splitext(kept)[1][:20]
+        else:
+            row["components"] = [component._asdict() for component in components]
+            sync_folders(staging)
+        row["size"], row["sha256"] = _measure(kept)
+        final = f"{_stem(row['name'], ending)}-{row['sha256'][:12]}{ending}"
+        row["path"] = f"{ASSETS}/{final}"
+        if not os.path.exists(os.path.join(folder, final)):
+            os.rename(kept, os.path.join(folder, final))
+            sync_folder(folder)
+    finally:
+        remove_tree(staging)
+    return _add(place, row)
+
+
+def _remove_old(folder: str) -> None:
+    """Remove what processes that were killed have left half copied."""
+    from aexp.checkpoints.staging import remove_tree
+
+    for entry in os.scandir(folder):
+        if entry.name.startswith(".asset.") and entry.stat().st_mtime < time.time() - _OLD_S:
+            remove_tree(entry.path)
+
+
+def _stem(name: str, ending: str) -> str:
+    stem = _UNSAFE.sub("_", name).strip("._-")[:80] or "asset"
+    return stem[: len(stem) - len(ending)] if ending and stem.endswith(ending) else stem
 
 
 def log_artifact(place: Place, name: str, path: "str | os.PathLike[str]") -> dict[str, Any]:
@@ -104,17 +165,23 @@ def log_artifact(place: Place, name: str, path: "str | os.PathLike[str]") -> dic
     real = os.path.realpath(full)
     inside = real.startswith(workspace + os.sep)
     row["path"] = os.path.relpath(real, workspace) if inside else full
-    return _add(place, _folder(place), row)
+    _folder(place)
+    return _add(place, row)
 
 
 def _row(
-    place: Place, asset_type: str, name: str, config: Mapping[str, Any] | None
+    place: Place,
+    asset_type: str,
+    name: str,
+    config: Mapping[str, Any] | None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    if config is not None and not isinstance(config, Mapping):
-        raise MetricError(
-            f"asset_config is {type(config).__name__}, not a mapping", "give a mapping, or none"
-        )
-    return {
+    for what, value in (("asset_config", config), ("metadata", metadata)):
+        if value is not None and not isinstance(value, Mapping):
+            raise MetricError(
+                f"{what} is {type(value).__name__}, not a mapping", "give a mapping, or none"
+            )
+    row = {
         "asset_type": _check_label("asset_type", asset_type),
         "name": _check_label("name", name),
         "path": "",
@@ -124,6 +191,9 @@ def _row(
         "attempt": place.attempt,
         "at": utc_now(),
     }
+    if metadata is not None:
+        row["metadata"] = plain(dict(metadata), "metadata")
+    return row
 
 
 def _check_label(what: str, value: object) -> str:
@@ -164,11 +234,11 @@ def _folder(place: Place) -> str:
     return folder
 
 
-def _add(place: Place, folder: str, row: dict[str, Any]) -> dict[str, Any]:
+def _add(place: Place, row: dict[str, Any]) -> dict[str, Any]:
     """Append a row to the index, unless it has one that says the same."""
     with run_lock(place.repo, place.job_id):
         if place.assets is None:
-            place.assets = AssetIndex(os.path.join(folder, INDEX))
+            place.assets = AssetIndex(place.repo.run_file(place.job_id, ASSET_INDEX))
         return place.assets.add(row)
 
 

@@ -12,14 +12,15 @@ from aexp.errors import AexpError, StatusError
 from aexp.files import remove
 from aexp.handle.place import Place
 from aexp.handle.program import command_of, own_program
-from aexp.model import COMPLETE, CREATED, FAILED, TERMINAL_STATUSES, Run, short
-from aexp.paths import METRICS, OUTCOME, PROGRESS, STATEPOINT, Repo
+from aexp.model import COMPLETE, CREATED, FAILED, QUEUED, TERMINAL_STATUSES, Run, short
+from aexp.paths import METRICS, OUTCOME, PROGRESS, STATEPOINT, STOP, Repo
 from aexp.runs.claims import MARKER_VARIABLE
 from aexp.runs.declared import read_declared
 from aexp.runs.lifecycle import end_of_block, executing
 from aexp.runs.outcome import Outcome
+from aexp.runs.preemption import has_advanced
 from aexp.runs.results import AttemptNumbers
-from aexp.runs.status import requeue
+from aexp.runs.status import reopen
 from aexp.runs.store import read_run
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Block:
     job_id : str
         A created or queued run.
     again : bool, default False
-        Queue a run that has ended again first.
+        Open a run that has ended once more.
     sidecar : bool, default True
         Whether what is pre-registered counts.
     agent_mode : str, optional
@@ -145,7 +146,7 @@ class Block:
         for warning in found.warnings:
             _say(warning)
         if run.is_terminal:
-            requeue(self._repo, self._job_id)
+            reopen(self._repo, self._job_id)
         if found.record != run.record.get("preregistration"):
             write_registration(self._repo, self._job_id, found)
 
@@ -154,7 +155,7 @@ class Block:
         last = run.attempts[-1]
         self._attempt, claim = last["attempt"], last["claim"]
         self._once = bool(run.record.get("once"))
-        for name in (METRICS, OUTCOME, PROGRESS):  # of an earlier attempt
+        for name in (METRICS, OUTCOME, PROGRESS, STOP):  # of an earlier attempt
             remove(self._repo.run_file(self._job_id, name))
         self._numbers = AttemptNumbers(self._repo, self._job_id, self._attempt)
         self._record_environment(run)
@@ -220,6 +221,9 @@ class Block:
                 message=said.message,
                 tail=said.traceback,
             )
+            if said.status == QUEUED:
+                advanced = has_advanced(self._repo, read_run(self._repo, self._job_id))
+                outcome = outcome._replace(cause="preempted", again=True, earned=advanced)
             if said.status == FAILED and not said.message:
                 outcome = outcome._replace(message="declared failed by the run")
         elif isinstance(error, Exception):

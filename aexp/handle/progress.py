@@ -3,13 +3,13 @@
 import atexit
 import contextlib
 import json
-import math
 import os
 import time
 from typing import TYPE_CHECKING, Any
 
 from aexp.errors import MetricError
 from aexp.files import remove, temporary_name
+from aexp.numbers import finite_or_none
 from aexp.runs.series import plain
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ def _number(name: str, value: Any) -> float | None:
     if value is None:
         return None
     taken = plain(value, name)
-    if isinstance(taken, bool) or not isinstance(taken, (int, float)) or not math.isfinite(taken):
+    number = finite_or_none(taken)
+    if number is None:
         raise MetricError(f"{name} {value!r} is not a number", "give a number, or leave it out")
-    return taken
+    return number

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from aexp.errors import AexpError, CorruptFile, MetricError
 from aexp.files import read_object
+from aexp.handle.checkpointing import Checkpointing
 from aexp.handle.place import Place
 from aexp.handle.progress import ProgressFile
+from aexp.handle.service import ServiceNames
+from aexp.handle.stopping import Stopping
 from aexp.model import COMPLETE, FAILED
 from aexp.paths import PROGRESS, SERIES, STATEPOINT, Repo
 from aexp.runs.series import SeriesWriter
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from aexp.handle.summary import Summary
 
 
-class ActiveRun:
+class ActiveRun(Checkpointing, Stopping, ServiceNames):
     """One run, from within the code that it executes.
 
     Get one from `aexp.current`, `aexp.start` or `aexp.run`. All methods may be called by
@@ -165,13 +168,29 @@ class ActiveRun:
             self._place.look()
         self._progress.say(progress, step, total, message)
 
-    def succeed(self) -> None:
+    def succeed(self, *, wait: "bool | float | None" = None) -> None:
         """Declare the run complete, whatever the exit code will be.
 
-        What crashes later, an interpreter that ends or a plot, fails it no more. A declared
-        failure stays one.
+        Checkpoints that are being saved in the background are waited for. What crashes
+        later, an interpreter that ends or a plot, fails it no more. A declared failure stays
+        one.
+
+        Parameters
+        ----------
+        wait : bool or float, optional
+            Whether to wait for uploads, too, and for how many seconds while a remote does
+            not answer. Default: for those to remotes that are ``required``.
+
+        Raises
+        ------
+        UploadsIncomplete
+            If checkpoints that were waited for did not arrive. They are named, kept here
+            and queued for ``aexp push``; the run is complete all the same.
         """
+        self.wait_for_saves()
         self._declare(COMPLETE)
+        self._end_started()
+        self._wait_for_uploads(wait)
 
     def fail(self, reason: str | None = None, message: str = "") -> None:
         """Declare the run failed, even if the command exits with 0; the code goes on.
@@ -187,6 +206,7 @@ class ActiveRun:
         import sys
 
         self._declare(FAILED, reason, message, sys.exc_info()[1])
+        self._end_started()
 
     def upload_environment(self, environment: Mapping[str, Any]) -> dict[str, str]:
         """Add your own facts to the record of what this attempt, or the last one, ran in.
@@ -282,6 +302,7 @@ class ActiveRun:
         self._progress.flush()
         if me in self._entered:
             return  # of nested blocks the outermost counts
+        self.wait_for_saves()
         if self._block is None or self._block[1] != me:
             if isinstance(error, Exception):
                 # The exit code says so too; a full disk must not hide the exception.
@@ -295,7 +316,10 @@ class ActiveRun:
             self._progress.close()
             self._series.close()
             forget(self)
+            self._let_signals_go()
             self._settle(Place(self.repo, self.id))
+        if error is None and not self._started_by:
+            self._wait_for_uploads(None)
 
     def _my_block(self) -> tuple[int, int] | None:
         """Return the mark of the block that this process is about to leave."""

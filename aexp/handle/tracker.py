@@ -5,10 +5,11 @@ from urllib.parse import quote, urlsplit
 
 from aexp.errors import UsageError
 from aexp.handle.place import Place
-from aexp.model import Run, check_tag
+from aexp.model import Run, check_tag, section
 from aexp.runs.jobs import batch_slug
 from aexp.runs.status import change_run
 
+_WANDB = "wandb"
 _HINT = "give run_id, or url like https://wandb.ai/ENTITY/PROJECT/runs/ID"
 
 
@@ -16,6 +17,8 @@ def link_wandb(
     place: Place, entity: str | None, project: str | None, run_id: str | None, url: str | None
 ) -> dict[str, Any]:
     """Write the pointer into the run's document; an ended run's ledger entry follows.
+
+    By the code of a run that W&B tracks, it is said who writes there: that code alone.
 
     Raises
     ------
@@ -32,7 +35,7 @@ def link_wandb(
     if url is None and entity and project:
         url = f"https://wandb.ai/{quote(entity)}/{quote(project)}/runs/{quote(run_id)}"
     binding: dict[str, Any] = {
-        "backend": "wandb",
+        "backend": _WANDB,
         "run_id": run_id,
         "url": url,
         "project": project,
@@ -45,7 +48,12 @@ def link_wandb(
         binding["group"] = batch_slug(run)
         run.doc["tracker"] = binding
 
-    change_run(place.repo, place.job_id, edit)
+    run = change_run(place.repo, place.job_id, edit)
+    if place.attempt and section(run.record, "tracker").get("backend") == _WANDB:
+        from aexp.trackers.files import write_owner
+
+        # The code has a W&B run of its own: its tracker's process must not open another one.
+        write_owner(place.repo, place.job_id, attempt=place.attempt, backend=_WANDB, run_id=run_id)
     return binding
 
 

@@ -51,6 +51,7 @@ def body(store: str) -> str:
     own = [
         "# working files of aexp and Snakemake:",
         ".snakemake/",
+        "!.aexp/remotes/",
         ".aexp/ledger/.*",
         ".aexp/campaigns/**/.*",
         *(f"/{store}/workspace/*/{name}" for name in _RUN_FILES),

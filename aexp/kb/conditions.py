@@ -8,6 +8,7 @@ from aexp.errors import ParameterError
 from aexp.kb.experiments import Experiment, json_value, load_experiment
 from aexp.kb.parameters import parse_schema
 from aexp.kb.values import typed
+from aexp.model import INIT_FROM
 from aexp.paths import Repo
 
 CONDITION_DIGEST = "condition_digest"  # in a job document and a ledger entry
@@ -43,7 +44,9 @@ class Resolver:
         }
         self._resolve = resolve_conditions
         self._schema = parse_schema(experiment.meta.get("parameters"), experiment.path)
-        self._extra = {"condition"} | {key for block in self._conditions.values() for key in block}
+        self._extra = {"condition", INIT_FROM} | {
+            key for block in self._conditions.values() for key in block
+        }
 
     def state_point(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return `given` merged over its condition's block, typed and checked.

@@ -8,6 +8,7 @@ from aexp.errors import ArtifactNotFound, ArtifactReadError, ParameterError
 from aexp.kb.artifacts import find_artifact
 from aexp.kb.declared_files import DeclaredFiles, read_declared_files
 from aexp.kb.frontmatter import read_frontmatter
+from aexp.kb.retention import Retention, read_retention
 from aexp.kb.tracker import read_tracker
 from aexp.model import check_experiment_id
 from aexp.paths import Repo
@@ -76,6 +77,11 @@ class Experiment(NamedTuple):
         return self._count("max_faults", 1)
 
     @property
+    def max_preemptions(self) -> int | None:
+        """How many attempts of a run may ask for another one."""
+        return self._count("max_preemptions", 0)
+
+    @property
     def timeout_s(self) -> float | None:
         """How long one attempt may take, in seconds."""
         value = self.meta.get("timeout")
@@ -112,6 +118,27 @@ class Experiment(NamedTuple):
             return read_declared_files(self.meta)
         except ParameterError as error:
             raise ArtifactReadError(f"{self.path}: {error.message}", error.hint) from None
+
+    @property
+    def retention(self) -> Retention | None:
+        """Which checkpoints of its runs are kept, None when all are."""
+        try:
+            return read_retention(self.meta.get("checkpoints"))
+        except ParameterError as error:
+            raise ArtifactReadError(f"{self.path}: {error.message}", error.hint) from None
+
+    @property
+    def variation_ignore(self) -> tuple[str, ...]:
+        """Further keys, beside seed and repeat, that do not make another variation."""
+        value = self.meta.get("variation_ignore")
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not all(isinstance(key, str) for key in value):
+            raise ArtifactReadError(
+                f"{self.path}: variation_ignore is no list of keys",
+                "write variation_ignore: [num_workers, log_every]",
+            )
+        return tuple(value)
 
     def _count(self, key: str, least: int) -> int | None:
         value = self.meta.get(key)

@@ -14,7 +14,7 @@ from typing import Any
 
 from aexp.errors import CorruptFile
 from aexp.files import pretty_json
-from aexp.ledger.projection import json_number
+from aexp.numbers import json_number
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _NOT_EVIDENCE = frozenset({"promoted_at", "registered_machine", "tracker"})

@@ -1,12 +1,12 @@
 """What of a run goes into its ledger entry: an allowlist, never the whole document."""
 
-import math
 import re
 from typing import Any
 
 from aexp.errors import StatusError
 from aexp.ledger.footprint import footprint_of
-from aexp.model import Run, section, short
+from aexp.model import CHECKPOINT_ID, INIT_FROM, Run, section, short
+from aexp.numbers import NOT_FINITE, json_number
 
 SCHEMA_VERSION = 1
 LINK_KEYS = ("experiment_id", "experiment_path", "hypothesis_id", "sub_hypothesis_id")
@@ -25,6 +25,7 @@ ATTEMPT_KEYS = (
     "slurm_array_task_id",
     "slurm_restarts",
     "resumed_from",
+    "resumed_run",
     "max_rss_mb",
     "cpu_s",
     "sidecar_sha256",
@@ -94,6 +95,12 @@ def describe(
     for key in ("code_commit", "code_dirty"):
         if key in run.sp:
             entry[key] = run.sp[key]
+    init_from = run.sp.get(INIT_FROM)
+    if isinstance(init_from, str) and CHECKPOINT_ID.fullmatch(init_from):
+        entry["init_from"] = init_from
+    checkpoint = _checkpoint(section(record, "checkpoint"))
+    if checkpoint:
+        entry["checkpoint"] = checkpoint
     if run.link:
         entry["run_link"] = {key: run.link.get(key) for key in LINK_KEYS}
     tracker = section(doc, "tracker")
@@ -179,16 +186,9 @@ def _numbers(value: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
             found.append((name, item))
         elif isinstance(item, float):
             found.append((name, json_number(item)))
-        elif item in ("NaN", "Infinity", "-Infinity"):
+        elif isinstance(item, str) and item in NOT_FINITE:
             found.append((name, item))
     return found
-
-
-def json_number(value: float) -> float | str:
-    """Return `value`, or its name where JSON has no number for it."""
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
 
 
 def _attempt(attempt: dict[str, Any]) -> dict[str, Any]:
@@ -200,6 +200,12 @@ def _attempt(attempt: dict[str, Any]) -> dict[str, Any]:
         kept["environment"] = environment
     metrics = dict(_numbers(section(attempt, "metrics")))
     return {**kept, "metrics": metrics} if metrics else kept
+
+
+def _checkpoint(told: dict[str, Any]) -> dict[str, Any]:
+    found, step = told.get("id"), told.get("step")
+    is_one = isinstance(found, str) and CHECKPOINT_ID.fullmatch(found)
+    return {"id": found, "step": step} if is_one and type(step) is int else {}
 
 
 def _digests(attempt: dict[str, Any]) -> dict[str, str]:

@@ -150,11 +150,16 @@ def queue_retry(
         Literal["complete", "failed", "abandoned", "stopped"] | None,
         Field(description="With a filter: only runs of this status; default: all but complete."),
     ] = None,
+    resume: Annotated[
+        bool, Field(description="Complete runs go on from their last checkpoint, too.")
+    ] = False,
     dry_run: DryRun = False,
 ) -> Changes:
     """Queue ended runs again, named by id or by a filter; every earlier attempt is kept.
 
-    Runs that were abandoned because a parent failed come back with their parent.
+    Runs that failed or were stopped go on from their last checkpoint; complete ones start
+    from the beginning, unless resume. Runs that were abandoned because a parent failed come back
+    with their parent.
     """
     chosen = chosen_runs(experiment_id=experiment_id, tag=tag, sp=sp)
     if job_ids and (status or chosen != RunFilter()):
@@ -166,7 +171,7 @@ def queue_retry(
         runs = changes.retriable(repo, chosen, statuses)
     else:
         raise UsageError("nothing was chosen", "give job_ids, experiment_id, tag, sp or status")
-    return _changes(changes.retry_runs(repo, runs, dry_run=dry_run), dry_run)
+    return _changes(changes.retry_runs(repo, runs, resume=resume, dry_run=dry_run), dry_run)
 
 
 @tools.add(Effect.CHANGES, idempotent=True, needs=Needs.STORE)

@@ -104,6 +104,10 @@ def queue_add(
     max_faults: Annotated[
         int | None, Field(description="Faults after which a run has failed.", ge=1, le=1000)
     ] = None,
+    max_preemptions: Annotated[
+        int | None,
+        Field(description="Attempts that may ask for another one.", ge=0, le=1_000_000),
+    ] = None,
     timeout: Annotated[
         str | None, Field(description="Limit of one attempt: 90s, 15m, 2h, 1d.", max_length=40)
     ] = None,
@@ -159,6 +163,7 @@ def queue_add(
         after=tuple(after or ()),
         retries=retries,
         max_faults=max_faults,
+        max_preemptions=max_preemptions,
         timeout_s=None if timeout is None else parse_duration(_seconds(timeout)),
         resources=_resources(resources),
         priority=priority,

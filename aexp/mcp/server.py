@@ -30,6 +30,7 @@ from aexp.mcp import (
     batches,
     campaigns,
     catalogue,
+    checkpoints,
     checks,
     findings,
     ledger,
@@ -47,6 +48,7 @@ from aexp.version import __version__
 
 FAMILIES: Mapping[str, Mapping[str, Tool]] = {
     "runs": runs.tools | batches.tools,
+    "checkpoints": checkpoints.tools,
     "queue": queue_add.tools | queue.tools,
     "catalogue": catalogue.tools,
     "campaigns": campaigns.tools,

@@ -12,7 +12,7 @@ from aexp.model import section
 from aexp.paths import Repo
 from aexp.runs.store import read_run, resolve_id
 from aexp.trackers.binding import bind_by_hand, binding_for, check_settings
-from aexp.trackers.offline import sync_offline_runs
+from aexp.trackers.sync.sync import sync_offline_runs
 
 tools = Toolbox()
 

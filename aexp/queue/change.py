@@ -41,7 +41,7 @@ def select_for(
     if ids:
         full_ids = dict.fromkeys(resolve_id(repo, job_id) for job_id in ids)
         return [read_run(repo, job_id) for job_id in full_ids]
-    found = [run for run in scan_status(repo, statuses) if run.queue and chosen.matches(run)]
+    found = [run for run in scan_status(repo, statuses) if run.is_of_queue and chosen.matches(run)]
     return sorted(found, key=lambda run: run.order)
 
 
@@ -73,8 +73,13 @@ def _remove(repo: Repo, run: Run) -> Change:
     return Change(run.job_id, after.status, True, note)
 
 
-def retry_runs(repo: Repo, runs: Sequence[Run], *, dry_run: bool = False) -> list[Change]:
-    """Queue ended runs again, and with them the children that were abandoned for them."""
+def retry_runs(
+    repo: Repo, runs: Sequence[Run], *, resume: bool = False, dry_run: bool = False
+) -> list[Change]:
+    """Queue ended runs again, and with them the children that were abandoned for them.
+
+    With `resume` complete ones, too, go on from their last checkpoints.
+    """
     sequence = next_sequence()
     changes: list[Change] = []
     wanted = list(runs)
@@ -88,7 +93,7 @@ def retry_runs(repo: Repo, runs: Sequence[Run], *, dry_run: bool = False) -> lis
             changes.append(Change(run.job_id, run.status, True, f"{run.status}, would be queued"))
             continue
         try:
-            after = requeue(repo, run.job_id, sequence=sequence + len(changes))
+            after = requeue(repo, run.job_id, sequence=sequence + len(changes), resume=resume)
             changes.append(Change(run.job_id, after.status, True, f"was {run.status}"))
         except AexpError as error:
             changes.append(Change(run.job_id, run.status, False, error.message))
@@ -192,7 +197,13 @@ def clear_queue(
     return [change.job_id for change in remove_runs(repo, runs) if change.done]
 
 
-def retry_queued(job_ids: Sequence[str], *, repo_root: str | Path | None = None) -> list[Change]:
-    """Queue ended runs again; children abandoned for them come back with them."""
+def retry_queued(
+    job_ids: Sequence[str], *, resume: bool = False, repo_root: str | Path | None = None
+) -> list[Change]:
+    """Queue ended runs again; children abandoned for them come back with them.
+
+    Complete ones start from the beginning unless `resume`; others go on from their last
+    checkpoints.
+    """
     repo = Repo.installed(repo_root)
-    return retry_runs(repo, select_for(repo, job_ids, RunFilter(), frozenset()))
+    return retry_runs(repo, select_for(repo, job_ids, RunFilter(), frozenset()), resume=resume)

@@ -73,7 +73,7 @@ class Queue:
     def matching(self, chosen: RunFilter) -> list[Pending]:
         """Return the queued and running runs under a filter, in queue order."""
         runs = sorted(
-            (run for run in self._runs.values() if run.queue and chosen.matches(run)),
+            (run for run in self._runs.values() if run.is_of_queue and chosen.matches(run)),
             key=lambda run: run.order,
         )
         return [self.examine(run) for run in runs]
@@ -139,6 +139,8 @@ class Queue:
         if state.state == slurm.ALIVE:
             return Pending(run, IS_RUNNING, state.reason)
         if state.state == slurm.DEAD or self._adopt:
+            if not run.is_of_queue:
+                return Pending(run, BLOCKED, "executed by hand, and not to its end")
             return self._elsewhere(run) or Pending(run, DEAD_OWNER, state.reason)
         hint = f"if it is dead: aexp queue release {short(run.job_id)}"
         return Pending(run, UNKNOWN, f"{state.reason}; {hint}")

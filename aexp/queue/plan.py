@@ -14,7 +14,6 @@ from aexp.kb.conditions import CONDITION_DIGEST, Resolver
 from aexp.kb.experiments import load_experiment
 from aexp.ledger.entries import load_ledger_entry
 from aexp.model import (
-    COMPLETE,
     CREATED,
     PROVENANCE_KEYS,
     QUEUED,
@@ -27,13 +26,14 @@ from aexp.model import (
 )
 from aexp.paths import CODE_PATCH, Repo
 from aexp.preregistration.register import Registrar
-from aexp.queue.settings import SETTINGS, QueueOptions, settings_of
+from aexp.queue.origin import Origins
+from aexp.queue.settings import SETTINGS, QueueOptions, check_parents, settings_of
 from aexp.runs.create import base_state_point, check_state_point, publish_run, run_link
 from aexp.runs.document import block_of
 from aexp.runs.earlier import known_entry
-from aexp.runs.parents import parent_statuses
 from aexp.runs.status import next_sequence, requeue
-from aexp.runs.store import compute_job_id, read_run, resolve_id, scan_status
+from aexp.runs.store import compute_job_id, read_run, scan_status
+from aexp.runs.variation import variation_key
 
 NEW = "new"
 DUPLICATE = "duplicate"
@@ -105,8 +105,9 @@ class Adder:
             sub_hypothesis_id=options.sub_hypothesis_id,
             code=self._code,
         )
-        self._parents = _check_parents(repo, options.after)
+        self._parents = check_parents(repo, options.after)
         self._settings = settings_of(self.experiment, options, self._parents)
+        self._origins = Origins(repo, options.wait_for_origin)
         self._registrar = Registrar(
             repo,
             self.experiment.path if PREREGISTRATION in self.experiment.meta else None,
@@ -130,6 +131,7 @@ class Adder:
         notes: list[str] = []
         for given in configurations:
             sp = {**self._base, **self._resolver.state_point(given)}
+            self._origins.settle(sp)
             check_state_point(sp)
             job_id = compute_job_id(sp)
             if job_id in seen:
@@ -244,6 +246,8 @@ class Adder:
         if planned.action not in (NEW, AGAIN):
             return planned
         now = utc_now()
+        settings = self._settings_of(planned)
+        settings.update(self._origins.parents(planned.sp, self._parents))
         queue: dict[str, Any] = {"queued_at": now}
         for key, value in (
             ("tag", self.options.tag),
@@ -264,7 +268,8 @@ class Adder:
             "queue": queue,
             "aexp_run": {
                 "sequence": sequence,
-                **self._settings_of(planned),
+                "variation": variation_key(planned.sp, self.experiment.variation_ignore),
+                **settings,
             },
         }
         pulled = load_ledger_entry(self.repo, planned.job_id)
@@ -274,10 +279,15 @@ class Adder:
         files = {} if patch is None else {CODE_PATCH: self._shared_patch(patch)}
         if publish_run(self.repo, planned.job_id, planned.sp, doc, files):
             return planned
-        return self._queue_existing(planned, sequence, queue, patch)
+        return self._queue_existing(planned, sequence, queue, settings, patch)
 
     def _queue_existing(
-        self, planned: Planned, sequence: int, queue: dict[str, Any], patch: bytes | None
+        self,
+        planned: Planned,
+        sequence: int,
+        queue: dict[str, Any],
+        settings: dict[str, Any],
+        patch: bytes | None,
     ) -> Planned:
         """Queue a run that has ended, or was created and never queued, with new settings."""
         run = read_run(self.repo, planned.job_id)
@@ -291,7 +301,7 @@ class Adder:
                     record.pop(key, None)  # a run that was bound by itself stays so
             for key in (PREREGISTRATION, CONDITION_DIGEST):
                 record.pop(key, None)
-            record.update(self._settings_of(planned))
+            record.update(settings)
             run.doc["queue"] = {**run.queue, **queue}
             if self.options.command is None:
                 run.doc["queue"].pop("runner_command_override", None)
@@ -331,15 +341,3 @@ def _configuration_key(sp: Mapping[str, Any]) -> str:
     return json.dumps(
         {key: value for key, value in sp.items() if key not in PROVENANCE_KEYS}, sort_keys=True
     )
-
-
-def _check_parents(repo: Repo, after: Sequence[str]) -> list[str]:
-    parents = list(dict.fromkeys(resolve_id(repo, parent) for parent in after))
-    probe = Run("", {}, {"aexp_run": {"after": parents}})
-    for parent, status in parent_statuses(repo, probe).items():
-        if status in TERMINAL_STATUSES and status != COMPLETE:
-            raise UsageError(
-                f"run {short(parent)} is {status}; a run cannot wait for it",
-                f"run it again first: aexp queue retry {short(parent)}",
-            )
-    return parents

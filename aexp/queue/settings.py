@@ -1,13 +1,27 @@
 """The settings of added runs: what is given, over what their experiment says."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from aexp.errors import UsageError
 from aexp.kb.experiments import Experiment
+from aexp.model import COMPLETE, TERMINAL_STATUSES, Run, short
+from aexp.paths import Repo
 from aexp.queue.resources import check_resources
 from aexp.queue.tracking import tracker_settings
+from aexp.runs.parents import parent_statuses
+from aexp.runs.store import resolve_id
 
-SETTINGS = ("retries", "timeout_s", "resources", "priority", "after", "max_faults", "tracker")
+SETTINGS = (
+    "retries",
+    "timeout_s",
+    "resources",
+    "priority",
+    "after",
+    "max_faults",
+    "max_preemptions",
+    "tracker",
+)
 
 
 class QueueOptions(NamedTuple):
@@ -27,6 +41,8 @@ class QueueOptions(NamedTuple):
         More attempts for a failing command.
     max_faults : int or None
         Faults of the infrastructure after which the run has failed (3).
+    max_preemptions : int or None
+        How many attempts may ask for another one before the run has failed (1000).
     timeout_s : float or None
         Time limit of one attempt, seconds.
     resources : mapping
@@ -46,6 +62,8 @@ class QueueOptions(NamedTuple):
         The project there.
     offline : bool or None
         Whether the tracker uses no network.
+    wait_for_origin : bool
+        Whether a run with ``init_from`` waits until the run that saved it is complete.
     campaign : str or None
         The campaign that the runs join, also those that are queued or kept already.
     sidecar : bool
@@ -62,6 +80,7 @@ class QueueOptions(NamedTuple):
     after: tuple[str, ...] = ()
     retries: int | None = None
     max_faults: int | None = None
+    max_preemptions: int | None = None
     timeout_s: float | None = None
     resources: Mapping[str, Any] = {}
     priority: int = 0
@@ -72,9 +91,23 @@ class QueueOptions(NamedTuple):
     tracker: str | Mapping[str, Any] | None = None
     tracker_project: str | None = None
     offline: bool | None = None
+    wait_for_origin: bool = True
     campaign: str | None = None
     sidecar: bool = True
     agent_mode: str | None = None
+
+
+def check_parents(repo: Repo, after: Sequence[str]) -> list[str]:
+    """Return the whole ids of the runs to wait for, or raise `UsageError`."""
+    parents = list(dict.fromkeys(resolve_id(repo, parent) for parent in after))
+    probe = Run("", {}, {"aexp_run": {"after": parents}})
+    for parent, status in parent_statuses(repo, probe).items():
+        if status in TERMINAL_STATUSES and status != COMPLETE:
+            raise UsageError(
+                f"run {short(parent)} is {status}; a run cannot wait for it",
+                f"run it again first: aexp queue retry {short(parent)}",
+            )
+    return parents
 
 
 def settings_of(
@@ -89,6 +122,11 @@ def settings_of(
     faults = experiment.max_faults if options.max_faults is None else options.max_faults
     if faults is not None:
         settings["max_faults"] = faults
+    preemptions = options.max_preemptions
+    if preemptions is None:
+        preemptions = experiment.max_preemptions
+    if preemptions is not None:
+        settings["max_preemptions"] = preemptions
     timeout = options.timeout_s if options.timeout_s is not None else experiment.timeout_s
     if timeout:
         settings["timeout_s"] = timeout

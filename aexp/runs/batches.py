@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from aexp.kb.artifacts import find_artifact
 from aexp.kb.values import spelling
 from aexp.ledger.entries import scan_ledger
-from aexp.ledger.points import Undefined, as_number, point
+from aexp.ledger.points import Undefined, point
 from aexp.model import STATUSES, check_experiment_id
+from aexp.numbers import as_number
 from aexp.paths import Repo
 from aexp.runs.earlier import ended_elsewhere
 from aexp.runs.known import KnownRun, RunRecord, of_entry, record_of

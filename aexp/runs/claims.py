@@ -71,7 +71,8 @@ class Claim(NamedTuple):
     owner: Owner
 
 
-def _this_owner() -> Owner:
+def this_owner() -> Owner:
+    """Return what a claim of this process says, with a nonce of its own."""
     identity = host_identity()
     return Owner(
         nonce=os.urandom(8).hex(),
@@ -99,13 +100,14 @@ def read_owner(repo: Repo, job_id: str) -> Owner | None:
     path = repo.run_file(job_id, CLAIM)
     try:
         content = read_object(path)
-        return None if content is None else _owner(content, path)
+        return None if content is None else parse_owner(content, path)
     except CorruptFile as error:
         hint = f"if nothing executes this run: aexp queue release {short(job_id)}"
         raise CorruptFile(error.message, hint) from None
 
 
-def _owner(content: dict[str, Any], path: str) -> Owner:
+def parse_owner(content: dict[str, Any], path: str) -> Owner:
+    """Return the owner that a file's content names, else raise `CorruptFile`."""
     try:
         # What a later version has added is none of our business.
         owner = Owner(**{key: content[key] for key in Owner._fields if key in content})
@@ -166,7 +168,7 @@ def acquire(
         The claim, or who holds it.
     """
     path = repo.run_file(job_id, CLAIM)
-    mine = _this_owner()
+    mine = this_owner()
     data = json.dumps(mine._asdict()).encode()
     while True:
         if create_exclusive(path, data):

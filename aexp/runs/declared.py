@@ -5,13 +5,14 @@ from typing import NamedTuple
 
 from aexp.errors import CorruptFile
 from aexp.files import read_object, write_atomic
-from aexp.model import COMPLETE, FAILED, printable
+from aexp.model import COMPLETE, FAILED, QUEUED, printable
 from aexp.paths import OUTCOME, Repo
 from aexp.runs.document import run_lock
 
 TRACEBACK_CHARACTERS = 2048
 _MAX_REASON = 100
 _MAX_MESSAGE = 2000
+_RANK = {QUEUED: 0, COMPLETE: 1, FAILED: 2}
 
 
 class Declared(NamedTuple):
@@ -20,7 +21,7 @@ class Declared(NamedTuple):
     Attributes
     ----------
     status : str
-        ``complete`` or ``failed``.
+        ``complete``, ``failed``, or ``queued``: the run is to go on in another attempt.
     reason : str or None
         A word for it, kept as the run's cause.
     message : str
@@ -36,7 +37,7 @@ class Declared(NamedTuple):
 
 
 def declare(repo: Repo, job_id: str, attempt: int, word: Declared) -> None:
-    """Write the word down; a failure that has been declared stays one."""
+    """Write the word down; a failure stays one, and a run that is complete stays complete."""
     content = {
         "attempt": attempt,
         "status": word.status,
@@ -46,7 +47,7 @@ def declare(repo: Repo, job_id: str, attempt: int, word: Declared) -> None:
     }
     with run_lock(repo, job_id):
         before = read_declared(repo, job_id, attempt)
-        if before is None or before.status != FAILED or word.status == FAILED:
+        if before is None or _RANK[word.status] >= _RANK[before.status]:
             write_atomic(repo.run_file(job_id, OUTCOME), json.dumps(content).encode())
 
 
@@ -57,7 +58,7 @@ def read_declared(repo: Repo, job_id: str, attempt: int) -> Declared | None:
     except CorruptFile:
         return None
     status, reason = content.get("status"), content.get("reason")
-    if content.get("attempt") != attempt or status not in (COMPLETE, FAILED):
+    if content.get("attempt") != attempt or status not in _RANK:
         return None
     message, traceback = content.get("message"), content.get("traceback")
     return Declared(

@@ -25,7 +25,7 @@ _END_RECORD_KEYS = (
     "promoted_at",
     "registered_machine",
 )
-_PROGRESS_KEYS = ("stop_requested_at", "failures", "faults")
+_PROGRESS_KEYS = ("stop_requested_at", "failures", "faults", "preemptions", "stalled")
 _NOT_KEPT = frozenset({"attempts", "before", "superseded", "stop_requested_at"})
 
 

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from aexp.model import COMPLETE, FAILED, QUEUED, STOPPED, Run, epoch, section
+from aexp.runs.preemption import count_preemption
 
 MAX_FAULTS = 3
 
@@ -17,7 +18,7 @@ class Outcome(NamedTuple):
     returncode : int or None
         Exit code of the command, negative for a signal.
     cause : str or None
-        ``oom``, ``timeout``, ``node_fail``, ``lost``, ``interrupted``, ``operator_stop``, …
+        ``oom``, ``timeout``, ``node_fail``, ``lost``, ``preempted``, ``interrupted``, …
     fault : bool
         Whether the infrastructure failed; counted against `MAX_FAULTS`.
     message : str
@@ -32,6 +33,10 @@ class Outcome(NamedTuple):
         When the attempt ended, where that is known to be before now.
     verdict : dict or None
         Which pre-registered outcome its numbers are: ``outcome``, ``residual``, ``notes``.
+    again : bool
+        Whether the attempt asks for another one, to go on from its checkpoint.
+    earned : bool
+        Whether it has saved a newer checkpoint, or was ended from outside.
     """
 
     status: str
@@ -44,6 +49,8 @@ class Outcome(NamedTuple):
     metrics: dict[str, Any] | None = None
     ended_at: str | None = None
     verdict: dict[str, Any] | None = None
+    again: bool = False
+    earned: bool = True
 
     @property
     def is_result(self) -> bool:
@@ -52,7 +59,7 @@ class Outcome(NamedTuple):
 
 
 def decide(record: dict[str, Any], outcome: Outcome) -> Outcome:
-    """Return what an outcome makes of the run, counting faults and failures in `record`.
+    """Return what an outcome makes of the run, counting in `record` what is bounded.
 
     A person's stop wins over everything; a fault below the cap and a
     failure with retries left bring the run back to ``queued``.
@@ -64,6 +71,11 @@ def decide(record: dict[str, Any], outcome: Outcome) -> Outcome:
         )
     if record.get("once") and outcome.status == QUEUED:
         return outcome._replace(status=STOPPED)  # nothing would bring it back
+    if outcome.again:
+        refused = count_preemption(record, outcome.earned)
+        if refused is not None:
+            return outcome._replace(status=FAILED, cause=refused[0], message=refused[1])
+        return outcome
     if outcome.fault:
         record["faults"] = int(record.get("faults", 0)) + 1
         cap = record.get("max_faults", MAX_FAULTS)

@@ -4,22 +4,31 @@ from aexp.errors import AexpError
 from aexp.ledger.entries import load_ledger_entry
 from aexp.model import COMPLETE, TERMINAL_STATUSES, Run
 from aexp.paths import Repo
+from aexp.runs.earlier import ended_elsewhere
 from aexp.runs.store import read_run
 
 
 def parent_statuses(
     repo: Repo, run: Run, runs: dict[str, Run] | None = None
 ) -> dict[str, str | None]:
-    """Return the status of each parent; a parent that only the ledger knows counts too."""
+    """Return the status of each parent; a parent that only the ledger knows counts too.
+
+    One that is queued here is complete when another machine has completed it since, not when
+    it was complete before it was queued again.
+    """
     found: dict[str, str | None] = {}
     for parent in run.after:
         known = runs.get(parent) if runs is not None else _read_or_none(repo, parent)
         if known is not None:
             found[parent] = known.status
         if known is None or not known.is_terminal:
-            elsewhere = _ledger_status(repo, parent)
-            if elsewhere == COMPLETE or known is None:
-                found[parent] = elsewhere
+            entry = load_ledger_entry(repo, parent)
+            if known is None:
+                found[parent] = None if entry is None else str(entry["status"])
+            elif (
+                entry is not None and entry["status"] == COMPLETE and ended_elsewhere(known, entry)
+            ):
+                found[parent] = COMPLETE
     return found
 
 
@@ -28,11 +37,6 @@ def _read_or_none(repo: Repo, job_id: str) -> Run | None:
         return read_run(repo, job_id)
     except AexpError:
         return None
-
-
-def _ledger_status(repo: Repo, job_id: str) -> str | None:
-    entry = load_ledger_entry(repo, job_id)
-    return None if entry is None else str(entry["status"])
 
 
 def failed_parent(repo: Repo, run: Run, runs: dict[str, Run] | None = None) -> str | None:

@@ -1,12 +1,12 @@
 """How far a running run is: what its code has said last, and the newest numbers it logged."""
 
 import json
-import math
 from typing import Any, NamedTuple
 
 from aexp.files import read_end
 from aexp.ledger.projection import flat_numbers
 from aexp.model import RUNNING, Run, epoch, utc_at
+from aexp.numbers import finite_or_none
 from aexp.paths import METRICS, PROGRESS, SERIES, Repo
 from aexp.runs.series import parse_lines
 
@@ -75,20 +75,20 @@ def read_progress(
         When it began; what was said before is left out.
     """
     said = _said(repo.run_file(job_id, PROGRESS))
-    at = _number(said.get("at"))
+    at = finite_or_none(said.get("at"))
     if at is None:
         at = epoch(said.get("at")) or None
     if at is not None and at < since - _TIME_STEP_S:
         said, at = {}, None
     metrics, logged_step = _logged(repo, job_id, attempt)
-    step, total = _number(said.get("step")), _number(said.get("total"))
+    step, total = finite_or_none(said.get("step")), finite_or_none(said.get("total"))
     if step is None:
         step = logged_step
     if total is not None and total <= 0:
         total = None
     message = said.get("message")
     return Progress(
-        _fraction(_number(said.get("fraction")), step, total),
+        _fraction(finite_or_none(said.get("fraction")), step, total),
         step,
         total,
         _clean(message)[:_MAX_MESSAGE] if isinstance(message, str) and message else None,
@@ -199,15 +199,6 @@ def _fraction(
     if said is None and step is not None and total:
         said = step / total
     return None if said is None else min(1.0, max(0.0, said))
-
-
-def _number(value: object) -> int | float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return value if math.isfinite(value) else None
-    except OverflowError:  # an integer beyond any float
-        return None
 
 
 def _clean(text: str) -> str:

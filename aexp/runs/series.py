@@ -1,7 +1,6 @@
 """A run's series: one row per line, only ever appended, read from where one has got to."""
 
 import json
-import math
 import os
 import re
 import time as clock
@@ -10,13 +9,12 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from aexp.errors import MetricError, StoreReadOnly
-from aexp.ledger.projection import json_number
+from aexp.numbers import NOT_FINITE, finite_or_none, json_number
 
 _CHUNK = 1 << 20
 _MAX_LINE = 1 << 23  # no row is that long; what is, is not ours and is passed over
 _ROW_BEGINS = rb'\{"attempt":\d+,"step":(?:null|-?\d+),"time":'
 _MAX_TRIES = 100  # a line that only looks like rows must not cost its square
-_NAMES = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _decode = json.JSONDecoder(parse_constant=str).decode  # names for what JSON does not know
 _HINT = "log numbers, text, or nested mappings of them, for instance float(value)"
 
@@ -244,8 +242,8 @@ def numbers(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
         if isinstance(value, (int, float)):
             found[name] = value
         elif isinstance(value, str):
-            if value in _NAMES:
-                found[name] = _NAMES[value]
+            if value in NOT_FINITE:
+                found[name] = NOT_FINITE[value]
         elif isinstance(value, Mapping):
             found |= numbers(value, name + ".")
     return found
@@ -365,9 +363,5 @@ def _whole(value: Any) -> int | None:
 
 
 def _seconds(value: Any) -> float | None:
-    if type(value) is not float and type(value) is not int:
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None
+    when = finite_or_none(value)
+    return None if when is None else float(when)

@@ -13,6 +13,7 @@ from aexp.processes import is_running
 from aexp.runs import claims
 from aexp.runs.claims import Claim, Liveness, Owner
 from aexp.runs.outcome import Outcome
+from aexp.runs.preemption import GOES_ON_AFTER, has_advanced
 from aexp.runs.status import end_attempt
 from aexp.runs.store import read_run
 
@@ -65,7 +66,9 @@ def settle_dead_attempt(repo: Repo, job_id: str, reason: str, owner: Owner | Non
     """Decide what a run becomes whose owner died while it was running.
 
     The caller holds the claim. An attempt that was being interrupted, or that Slurm
-    cancelled, preempted or requeued, counts as nothing; any other death is a fault.
+    cancelled, preempted or requeued, counts as nothing, and neither does one that a time
+    limit or a lost node has ended after it had saved a newer checkpoint; any other death is
+    a fault.
     """
     run = read_run(repo, job_id)
     if run.status != RUNNING:
@@ -83,6 +86,8 @@ def settle_dead_attempt(repo: Repo, job_id: str, reason: str, owner: Owner | Non
             interrupted = False
     if interrupted:
         outcome = Outcome(QUEUED, cause="interrupted", message=reason)
+    elif cause in GOES_ON_AFTER and has_advanced(repo, run):
+        outcome = Outcome(QUEUED, cause=cause, message=reason, again=True)
     else:
         outcome = Outcome(FAILED, cause=cause or "lost", fault=True, message=reason)
     return end_attempt(repo, job_id, outcome._replace(ended_at=_last_seen(repo, job_id, last)))

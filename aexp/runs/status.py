@@ -29,10 +29,12 @@ from aexp.model import (
 )
 from aexp.paths import GATE, SENTINEL, Repo
 from aexp.project import configured_slug
+from aexp.runs.afresh import go_on, start_afresh
 from aexp.runs.claims import Claim, drop_spent
 from aexp.runs.document import block_of, edit_document, run_lock, write_document
 from aexp.runs.earlier import forget_end, kept_end, remember_entry, restore_end
 from aexp.runs.outcome import Outcome, close_attempt, close_record, decide, last_error
+from aexp.runs.preemption import newest_checkpoint
 from aexp.runs.publish import entry_of, publish
 from aexp.runs.store import read_run_to_edit
 from aexp.version import __version__
@@ -93,8 +95,12 @@ def begin_attempt(
     environment: dict[str, str] | None = None,
     files: dict[str, Any] | None = None,
     by_hand: Mapping[str, Any] | None = None,
+    origin: dict[str, str] | None = None,
 ) -> Run:
     """Record that a claimed run starts to execute, unless a person has asked to stop it.
+
+    `origin` names the checkpoint that it goes on from: ``resumed_from``, and ``resumed_run``
+    for one of another run.
 
     Returns
     -------
@@ -149,6 +155,7 @@ def begin_attempt(
             attempt["environment"] = environment
         if files is not None:
             attempt["files"] = files
+        attempt.update(origin or {})
         if by_hand is not None:
             attempt["by_hand"] = dict(by_hand)
         record["attempts"] = [*run.attempts, attempt]
@@ -248,10 +255,9 @@ def end_attempt(
         result = decide(record, outcome)
         if attempt.get("status") == RUNNING:
             close_attempt(attempt, outcome, result, now)
-        returns_to = result.status
-        if returns_to == QUEUED and not run.queue.get("queued_at"):
-            returns_to = str(attempt.get("from", CREATED))
-        set_status(run, returns_to)
+        # What was not in the queue does not get there by an interruption.
+        before = attempt.get("from", QUEUED if run.queue.get("queued_at") else CREATED)
+        set_status(run, str(before) if result.status == QUEUED else result.status)
         run.queue.pop("proc", None)
         if result.status in (FAILED, STOPPED) or result.fault:
             block_of(run.doc, "queue")["last_error"] = last_error(result, now)
@@ -259,6 +265,9 @@ def end_attempt(
             run.queue.pop("last_error", None)
         if result.metrics is not None:
             record["metrics"] = result.metrics
+        newest = newest_checkpoint(repo, run)
+        if newest is not None:
+            record["checkpoint"] = newest
         if run.is_terminal:
             close_record(run, record, result, now)
 
@@ -271,8 +280,12 @@ def requeue(
     *,
     sequence: int | None = None,
     change: Callable[[Run], None] | None = None,
+    resume: bool = False,
 ) -> Run:
     """Queue an ended or created run again; its attempts and last ledger entry are kept.
+
+    One that was complete starts from the beginning; any other goes on from its last
+    checkpoint.
 
     Parameters
     ----------
@@ -284,6 +297,8 @@ def requeue(
         Its place in the queue; default the last.
     change : callable, optional
         Further edits of the document, in the same write.
+    resume : bool, default False
+        Let one that was complete go on from its last checkpoint, too.
 
     Raises
     ------
@@ -296,36 +311,62 @@ def requeue(
             raise StatusError(
                 f"run {short(job_id)} is running", f"stop it first: aexp queue stop {short(job_id)}"
             )
-        record = block_of(run.doc, "aexp_run")
-        if run.is_terminal:
-            record["superseded"] = load_ledger_entry(repo, job_id) or entry_of(repo, run)
-            record["before"] = kept_end(run)
-            drop_spent(repo, run)
-        if change is not None:
-            change(run)
-        remember_entry(repo, run)
-        for name in (SENTINEL, GATE):  # before the document: see docs/architecture.md
-            remove(repo.run_file(job_id, name))
-        forget_end(run)
-        record["attempts_before"] = len(run.attempts)
-        record["sequence"] = sequence or next_sequence()
-        queue = block_of(run.doc, "queue")
-        queue.pop("last_error", None)
-        queue.pop("proc", None)
-        queue["queued_at"] = utc_now()
+        _begin_anew(repo, run, change, resume=resume)
+        block_of(run.doc, "aexp_run")["sequence"] = sequence or next_sequence()
+        block_of(run.doc, "queue")["queued_at"] = utc_now()
         run.doc["status"] = QUEUED
 
     return change_run(repo, job_id, edit)
 
 
+def reopen(repo: Repo, job_id: str) -> Run:
+    """Make an ended run ``created`` again, for a block by hand; its attempts are kept.
+
+    The queue does not execute it, also when the block is interrupted.
+    """
+
+    def edit(run: Run) -> None:
+        if run.is_terminal:
+            _begin_anew(repo, run)
+            block_of(run.doc, "queue").pop("queued_at", None)
+            run.doc["status"] = CREATED
+
+    return change_run(repo, job_id, edit)
+
+
+def _begin_anew(
+    repo: Repo, run: Run, change: Callable[[Run], None] | None = None, *, resume: bool = False
+) -> None:
+    """Take a run's end out of its document and files, for another execution."""
+    record = block_of(run.doc, "aexp_run")
+    if run.is_terminal:
+        record["superseded"] = load_ledger_entry(repo, run.job_id) or entry_of(repo, run)
+        record["before"] = kept_end(run)
+        drop_spent(repo, run)
+    if resume:
+        go_on(record)
+    elif run.status == COMPLETE:
+        start_afresh(run, record)
+    if change is not None:
+        change(run)
+    remember_entry(repo, run)
+    for name in (SENTINEL, GATE):  # before the document: see docs/architecture.md
+        remove(repo.run_file(run.job_id, name))
+    forget_end(run)
+    record["attempts_before"] = len(run.attempts)
+    queue = block_of(run.doc, "queue")
+    queue.pop("last_error", None)
+    queue.pop("proc", None)
+
+
 def withdraw(repo: Repo, job_id: str) -> Run:
     """Take a run out of the queue on a person's word.
 
-    A run that had ended before it was queued again becomes what it was, results and all;
+    A run that had ended before it was queued or opened again becomes what it was, results and all;
     any other is ``abandoned``, with cause ``removed``.
     """
     with edit_document(repo, job_id) as run:
-        restored = run.status == QUEUED and restore_end(run)
+        restored = run.status in (QUEUED, CREATED) and restore_end(run)
     if not restored:
         return abandon(repo, job_id, "removed", "removed from the queue")
     return change_run(repo, job_id, lambda run: None)

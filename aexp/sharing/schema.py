@@ -97,6 +97,8 @@ OPTIONAL: dict[str, tuple[Check, str]] = {
     "outputs": (_is_files, "a list of files"),
     "declared": (_is_object, "an object"),
     "upstream": (_is_list_of_objects, "a list of objects"),
+    "init_from": (_is_text, "text"),
+    "checkpoint": (_is_object, "an object"),
 }
 
 

@@ -17,10 +17,10 @@ _HOMES = {
     "TrackerInitError": "aexp.errors",
     "WandbAdapter": "aexp.trackers.wandb.adapter",
     "bind_tracker": "aexp.trackers.binding",
-    "find_offline_runs": "aexp.trackers.offline",
+    "find_offline_runs": "aexp.trackers.sync.sync",
     "get_adapter": "aexp.trackers.registry",
     "prepare_tracker": "aexp.trackers.wandb.prepare",
-    "sync_offline_runs": "aexp.trackers.offline",
+    "sync_offline_runs": "aexp.trackers.sync.sync",
     "tracked_run": "aexp.trackers.wandb.prepare",
 }
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aexp.errors import AexpError, StatusError, UsageError
+from aexp.errors import AexpError, StatusError, TrackerInitError, UsageError
 from aexp.kb.tracker import read_tracker
-from aexp.model import RUNNING, Run, section, short
+from aexp.model import RUNNING, Run, printable, section, short
 from aexp.paths import Repo
 from aexp.runs.document import block_of
 from aexp.runs.slug import batch_slug
@@ -39,14 +39,23 @@ def check_settings(value: object) -> dict[str, Any] | None:
     UsageError
         If they are malformed, or there is no such backend, or it takes no such option.
     TrackerInitError
-        If the package that registers the backend cannot be imported.
+        If the package that registers the backend cannot be imported, or its check breaks.
     """
     settings = read_tracker(value)
     if settings is not None:
         backend = settings["backend"]
         kind = adapter_class(backend)
         check_options(backend, kind, adapter_options(settings))
-        kind.check(settings)
+        try:
+            kind.check(settings)
+        except AexpError:
+            raise
+        except Exception as error:  # another package's code
+            raise TrackerInitError(
+                f"the tracker {printable(backend)} cannot check its settings: "
+                f"{type(error).__name__}: {printable(error)}",
+                "see: aexp trackers check " + printable(backend),
+            ) from error
     return settings
 
 

@@ -5,7 +5,6 @@
 is slow, hangs or crashes does so here.
 """
 
-import json
 import os
 import signal
 import sys
@@ -16,7 +15,8 @@ from aexp.environment.scrub import scrub_value
 from aexp.errors import AexpError, TrackerInitError
 from aexp.ledger.projection import final_metrics
 from aexp.model import COMPLETE, RUNNING, Run, printable
-from aexp.paths import ASSETS, METRICS, SERIES, Repo
+from aexp.paths import ASSET_INDEX, METRICS, SERIES, Repo
+from aexp.runs.logged import read_asset
 from aexp.runs.series import Row, SeriesReader, numbers, parse_lines
 from aexp.runs.store import read_run
 from aexp.trackers.binding import binding_for, record_handle, wanted
@@ -27,13 +27,12 @@ from aexp.trackers.frame import frame_of
 from aexp.trackers.pipe import DEAD_S, Ending, Pipe
 from aexp.trackers.registry import adapter_for
 from aexp.trackers.report import report
+from aexp.trackers.sync.unsent import RESEND
 from aexp.trackers.turn import take_turn
-from aexp.trackers.unsent import RESEND
 
 POLL_S = 0.5
 _BATCH = 500
 _MAX_FAILURES = 20  # in a row; then the tracker is left alone
-_INDEX = os.path.join(ASSETS, "index.jsonl")
 _TAIL = 1 << 20
 
 
@@ -146,7 +145,7 @@ class Follower:
 
     def send_assets(self) -> None:
         """Hand on the files that the run has kept since the last look."""
-        path = self.repo.run_file(self.job_id, _INDEX)
+        path = self.repo.run_file(self.job_id, ASSET_INDEX)
         while True:
             data = _rest(path, self.cursor.value["assets"])
             lines = data[: data.rfind(b"\n") + 1].splitlines(keepends=True)
@@ -155,10 +154,9 @@ class Follower:
             for line in lines:
                 self.cursor.value["assets"] += len(line)
                 self.cursor.save()
-                name, where, attempt = _asset(line)
-                if where and attempt >= self.first_attempt and self._is_open():
-                    whole = os.path.join(self.repo.run_dir(self.job_id), where)
-                    self._call(self.adapter.log_artifact, name, whole)
+                asset = read_asset(line, self.repo.run_dir(self.job_id))
+                if asset and asset.attempt >= self.first_attempt and self._is_open():
+                    self._call(self.adapter.log_artifact, asset.name, asset.path)
 
     def end(self, ending: Ending | None) -> None:
         """Bring the tracker's run to its end: final numbers, then how it ended."""
@@ -316,17 +314,6 @@ def _rest(path: str, offset: int) -> bytes:
             return file.read(_TAIL)
     except OSError:
         return b""
-
-
-def _asset(line: bytes) -> tuple[str, str | None, int]:
-    try:
-        row = json.loads(line)
-        path, attempt = row["path"], row.get("attempt", 0)
-        name = row.get("name") or os.path.basename(path)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return "", None, 0
-    is_text = isinstance(path, str) and isinstance(attempt, int)
-    return str(name), path if is_text else None, attempt if is_text else 0
 
 
 def _words(error: Exception) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from aexp.errors import RepoNotFound, TrackerInitError
-from aexp.ledger.projection import json_number
 from aexp.model import utc_now
+from aexp.numbers import json_number
 from aexp.trackers.contract import RunHandle, RunRecord, TrackerAdapter
 
 FOLDER = "tracker_log"

@@ -94,13 +94,25 @@ CODES: Mapping[str, Code] = {
     "kb.run_settings": Code(
         "error",
         "an experiment's `parameters`, `runner_command`, `prelude`, `retries`, `max_faults`, "
-        "`timeout`, `resources`, `tracker`, `code`, `inputs` or `outputs` cannot be understood",
+        "`max_preemptions`, `timeout`, `resources`, `code`, `inputs`, `outputs`, `checkpoints` or "
+        "`variation_ignore` cannot be understood",
         "write it as the message says",
     ),
     "kb.preregistration": Code(
         "error",
         "a key of an experiment's `preregistration` says nothing that can be understood",
         "mend it at the line named, see [preregistration.md](preregistration.md)",
+    ),
+    "kb.tracker": Code(
+        "error",
+        "an experiment's `tracker` cannot be understood, or its adapter refuses the settings",
+        "write it as the message says; `docs/trackers.md` has the settings",
+    ),
+    "kb.tracker_unknown": Code(
+        "warning",
+        "no package installed here provides an experiment's `tracker`, or its adapter cannot be "
+        "used: the settings were not checked",
+        "correct the `backend` (`aexp trackers list` shows them), or install the adapter's package",
     ),
     "kb.missing_heading": Code(
         "error",

@@ -217,8 +217,10 @@ _SETTINGS: Mapping[str, Callable[[Experiment], Any]] = {
     "prelude": lambda experiment: experiment.prelude,
     "retries": lambda experiment: experiment.retries,
     "max_faults": lambda experiment: experiment.max_faults,
+    "max_preemptions": lambda experiment: experiment.max_preemptions,
     "timeout": lambda experiment: experiment.timeout_s,
     "resources": lambda experiment: experiment.resources,
-    "tracker": lambda experiment: experiment.tracker,
     **{kind: _declared(kind) for kind in DECLARED},
+    "checkpoints": lambda experiment: experiment.retention,
+    "variation_ignore": lambda experiment: experiment.variation_ignore,
 }

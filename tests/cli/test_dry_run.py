@@ -48,6 +48,15 @@ CASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("runs-export-index",): (),
     ("bind-tracker",): ("QUEUED", "--backend", "wandb", "--project", "p"),
     ("link",): ("ENDED", "--experiment", "E002"),
+    ("remote", "add"): ("other", "s3://bucket/prefix"),
+    ("remote", "remove"): ("archive",),
+    ("push",): (),
+    ("checkpoints", "get"): ("CHECKPOINT", "../weights"),
+    ("checkpoints", "pin"): ("CHECKPOINT",),
+    ("checkpoints", "unpin"): ("PINNED",),
+    ("checkpoints", "prune"): ("--all", "--keep-last", "1"),
+    ("checkpoints", "branch"): ("CHECKPOINT", "--set", "x=1"),
+    ("pull",): ("ENDED",),
     # `aexp run --dry-run` hands over to Snakemake, which keeps its own folder: tests/workflow.
     # `aexp finding check --write --dry-run` needs claims that hold: tests/claims.
 }
@@ -91,7 +100,10 @@ def test_every_writing_verb_has_one() -> None:
 @pytest.fixture
 def lively(research: Any, wait_until: Any) -> dict[str, str]:
     """A store with something for every verb: queued, running, failed, lost, unpromoted."""
-    research.experiment("test {seed} != 11 || exit 1; test {seed} != 12 || exec sleep 69")
+    research.experiment(
+        "test {seed} != 11 || exit 1; test {seed} != 12 || exec sleep 69; "
+        "for i in 1 2 3; do test {seed} != 13 || echo $i > $AEXP_CHECKPOINT_DIR/step-$i; done"
+    )
     queued, failed, ended = research.add("seed=10|11|13")
     running, lost = research.one("seed=12"), research.one("seed=14", "--command", "exec sleep 69")
     child = research.one("seed=15", "--after", failed)
@@ -104,6 +116,8 @@ def lively(research: Any, wait_until: Any) -> dict[str, str]:
     research.aexp("new-finding", "--title", "result", "--experiment", "E002")
     bundle = str(research.root.parent / "bundle.tar")
     research.aexp("ledger", "bundle", bundle)
+    (research.root.parent / "archive").mkdir()
+    research.aexp("remote", "add", "archive", str(research.root.parent / "archive"))
     research.git("config", "user.name", "t")
     research.git("config", "user.email", "t@example.org")
     (research.root / ".aexp" / "ledger" / f"{ended}.json").unlink()
@@ -116,7 +130,10 @@ def lively(research: Any, wait_until: Any) -> dict[str, str]:
     owner.wait()
     (research.root / "workflow" / "Snakefile").write_text("# changed\n")
     assert research.status(child) == "queued"
-    names = {"QUEUED": queued, "ENDED": ended, "RUNNING": running, "RELEASABLE": lost}
+    saved = [row["id"] for row in research.json("checkpoints", "ls", ended)]
+    research.aexp("checkpoints", "pin", saved[1])
+    names = {"CHECKPOINT": saved[2], "PINNED": saved[1]}
+    names |= {"QUEUED": queued, "ENDED": ended, "RUNNING": running, "RELEASABLE": lost}
     parquet = str(research.root.parent / "run_x.parquet")
     row = "SELECT 'x' AS id, 'completed' AS status, 'p' AS project_slug"
     with duckdb.connect() as connection:

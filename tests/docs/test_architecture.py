@@ -26,8 +26,8 @@ LAYERS = (
     {"execution", "handle"},
     {"freshness"},
     {"footprint"},
-    {"preregistration", "trackers"},
-    {"campaigns", "environment"},
+    {"checkpoints", "preregistration", "trackers"},
+    {"campaigns", "environment", "remotes"},
     {"runs"},
     {"ledger"},
     {"kb"},
@@ -35,6 +35,7 @@ LAYERS = (
     {"paths"},
     {"files"},
     {"model"},
+    {"numbers"},
     {"errors"},
     {"version"},
 )
@@ -54,6 +55,10 @@ THIRD_PARTY = {
     "wandb": {"trackers"},
     "mlflow": {"trackers"},
     "pynvml": {"environment"},
+    "obstore": {"remotes"},
+    "torch": {"checkpoints"},
+    "transformers": {"checkpoints"},
+    "lightning": {"checkpoints"},
 }
 # aexp.mcp itself is imported by the verb that starts the server, and by nothing else.
 AT_TOP_LEVEL = {"click", "mcp", "mcp_types", "anyio", "pydantic"}

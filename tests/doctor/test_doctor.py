@@ -246,9 +246,9 @@ def test_a_damaged_run(clinic: Any, name: str, text: str, is_committed: bool) ->
 
 
 def dead_owner() -> Owner:
-    from aexp.runs.claims import _this_owner
+    from aexp.runs.claims import this_owner
 
-    return _this_owner()._replace(pid=2**22 - 1, start=1.0)
+    return this_owner()._replace(pid=2**22 - 1, start=1.0)
 
 
 def test_a_run_left_running(clinic: Any) -> None:

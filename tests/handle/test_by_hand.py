@@ -366,3 +366,60 @@ def test_a_store_deep_in_the_repository_is_found_from_anywhere(
     job_id = research.one()
     research.aexp("run-queued", job_id)
     assert research.entry(job_id)["metrics"] == {"a": 1}
+
+
+UNTIL_KILLED = """
+    with aexp.start("E001", sp={{"seed": 1}}, include_commit=False, again=True) as run:
+        run.log({{"attempt": run.attempt}})
+        print(run.id, flush=True)
+        {code}
+    """
+
+
+def test_what_was_executed_by_hand_is_not_executed_by_the_queue(
+    training: Any, research: Any
+) -> None:
+    """Whatever ends a block, and whether the run had ended before: it stays the person's."""
+    queued = research.add("seed=9")
+
+    def interrupt(number: int) -> str:
+        training.write(UNTIL_KILLED.format(code="__import__('signal').pause()"))
+        process = research.start(sys.executable, str(training.path))
+        assert process.stdout is not None
+        job_id = process.stdout.readline().decode().strip()
+        process.send_signal(number)
+        process.wait(60)
+        return job_id
+
+    def not_due(status: str) -> None:
+        assert research.status(job_id) == status
+        assert [item["job_id"] for item in research.json("queue", "list")] == queued
+        told = research.aexp("queue", "run", "--dry-run").stderr
+        assert "run 1 of 1" in told
+        assert job_id[:8] not in told
+
+    job_id = interrupt(signal.SIGKILL)
+    not_due("running")  # and its owner is dead
+    assert job_id == interrupt(signal.SIGKILL)  # after a fault that is on record
+    not_due("running")
+    assert research.aexp("run-queued", job_id, rc=75).returncode == 75
+    not_due("created")
+    assert job_id == interrupt(signal.SIGINT)
+    not_due("created")
+    assert "executed by hand" in research.aexp("run-queued", job_id, rc=1).stderr
+    training.by_hand(UNTIL_KILLED.format(code="run.fail()"))
+    assert research.status(job_id) == "failed"
+    assert research.json("queue", "retry", "--failed") == []
+    assert job_id == interrupt(signal.SIGINT)  # of a run that had ended
+    not_due("created")
+    assert research.entry(job_id)["status"] == "failed"  # until there is a later end
+    assert job_id == interrupt(signal.SIGKILL)
+    not_due("running")
+    research.aexp("reconcile")
+    not_due("created")
+    training.by_hand(UNTIL_KILLED.format(code=""))
+    assert research.entry(job_id)["status"] == "complete"
+    assert len(research.doc(job_id)["aexp_run"]["attempts"]) == 7
+
+    research.aexp("queue", "retry", job_id)  # a person's word, about this run
+    assert research.status(job_id) == "queued"

@@ -38,6 +38,8 @@ READS = {
     "show_experiment",
     "show_finding",
     "show_thread",
+    "list_outputs",
+    "list_inputs",
     "finding_check",
     "validate",
     "doctor",

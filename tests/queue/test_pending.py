@@ -34,6 +34,24 @@ def test_a_complete_parent_blocks_nobody(research: Any) -> None:
     assert why(research) == {child: ("ready", "")}
 
 
+def test_a_parent_that_is_queued_again_is_waited_for(research: Any) -> None:
+    """That it was complete before is no news; Snakemake gets the edge."""
+    parent = research.one("seed=0", "--command", "true")
+    child = research.one("seed=1", "--command", "true", "--after", parent)
+    research.aexp("run-queued", parent)
+    research.aexp("queue", "retry", parent)
+    assert why(research) == {parent: ("ready", ""), child: ("waiting", f"waits for {parent[:8]}")}
+    assert "waits for" in research.aexp("run-queued", child, rc=75).stderr
+    research.snakemake("--cores", "2", "--config", "experiment=E001")
+    began = [research.doc(job_id)["aexp_run"]["attempts"][-1] for job_id in (parent, child)]
+    assert [attempt["attempt"] for attempt in began] == [2, 1]
+    sequence = [
+        (research.workspace(job_id) / "terminal.json").stat().st_mtime_ns
+        for job_id in (parent, child)
+    ]
+    assert sequence == sorted(sequence)
+
+
 def test_running_and_claimed(research: Any, wait_until: Any) -> None:
     research.experiment("sleep 68")
     job_id = research.one("seed=0")

@@ -50,7 +50,7 @@ stop() { # stop NAME [SIGNAL]
   lives "$p" && kill -KILL "$p" 2>/dev/null
   rm -f "$LAB/run/$1.pid"; return 0
 }
-tree() { local c; for c in $(pgrep -P "$1"); do tree "$c"; done; echo "$1"; }
+tree() { local c; echo "$1"; for c in $(pgrep -P "$1"); do tree "$c"; done; } # who could tell first
 kill_steps() { # kill_steps [NODE]: SIGKILL our slurmstepd daemons (of one node) and the jobs under them
   local s c
   for s in $(pgrep slurmstepd); do

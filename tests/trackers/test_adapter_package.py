@@ -60,6 +60,15 @@ def test_the_page_s_adapter_tracks_queued_runs(research: Any, installed: Path) -
     refused = research.aexp("queue", "add", "--experiment", "E002", "--sp", "a=1", rc=2)
     assert "has no option file" in refused.stderr
     assert "path" in refused.stderr
+    told = json.loads(research.aexp("validate", "--kb-only", "--json", rc=1).stdout)["issues"]
+    (issue,) = [one for one in told if one["code"] == "kb.tracker"]
+    assert Path(issue["path"]).name == "E002-test.md"
+    assert "has no option file" in issue["message"]
+    del research.env["PYTHONPATH"]  # a machine without the package: that is no mistake
+    told = json.loads(research.aexp("validate", "--kb-only", "--json", rc=1).stdout)["issues"]
+    assert "kb.tracker_unknown" in {one["code"] for one in told if one["severity"] == "warning"}
+    assert "kb.tracker" not in {one["code"] for one in told}
+    research.env["PYTHONPATH"] = str(installed)
     # A run of two attempts.
     more = f"tracker: {{backend: labbook, project: ecg, options: {{path: '{book}'}}}}\n"
     (research.root / "train.sh").write_text(

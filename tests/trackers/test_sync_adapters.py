@@ -9,7 +9,7 @@ import pytest
 
 from aexp import find_offline_runs
 from aexp.errors import NotInstalled
-from aexp.trackers.offline import sync_offline_runs
+from aexp.trackers.sync.sync import sync_offline_runs
 
 ADAPTER = """
 import os, sys, time

@@ -4,8 +4,6 @@ While a run is open online there is a mark in its folder. Where one is left, nob
 has arrived. The run's own series has every row; what MLflow has of them is not sent again.
 """
 
-import json
-import os
 import re
 import time
 from collections import Counter
@@ -14,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aexp.errors import TrackerInitError
-from aexp.files import read_bytes
 from aexp.ledger.projection import final_metrics
 from aexp.model import COMPLETE, RUNNING, Run
-from aexp.paths import ASSETS, METRICS, SERIES, Repo
-from aexp.runs.series import Row, SeriesReader, numbers
+from aexp.paths import Repo
+from aexp.runs.logged import kept_assets, logged_rows
+from aexp.runs.series import Row, numbers
 from aexp.runs.store import read_run
 from aexp.trackers.frame import frame_of
 from aexp.trackers.mlflow import store as stores
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from aexp.trackers.mlflow.adapter import MlflowAdapter, Opened
 
 _LATER = re.compile(r"[0-9a-f]{32}-(\d+)")
-_BATCH = 2000
 _ANSWER_S = 15
 
 
@@ -63,17 +60,19 @@ def resend(adapter: "MlflowAdapter", mark: Path, about: dict[str, Any], deadline
         opened: Opened = handle.extra["opened"]
         opened.next_step = 0
         for key, value, when, step in _Missing(opened, deadline).of(
-            _rows(repo, run, first, through)
+            _rows(str(workspace), run, first, through)
         ):
             opened.pending.append((key, value, when, step))
             if len(opened.pending) >= values.MAX_METRICS:
                 deadline.check()
                 adapter.flush(handle)
         adapter.flush(handle)
-        for name, path in _assets(str(workspace), first, through):
+        for asset in kept_assets(str(workspace)):
+            if not first <= asset.attempt <= through:
+                continue
             deadline.check()
-            if not stores.has_artifact(opened.store, opened.id, name, path):
-                adapter.log_artifact(handle, name, path)
+            if not stores.has_artifact(opened.store, opened.id, asset.name, asset.path):
+                adapter.log_artifact(handle, asset.name, asset.path)
         deadline.check()
         last = [one for one in run.attempts if first <= one.get("attempt", 0) <= through][-1:]
         is_newest = bool(last) and last[0] is run.attempts[-1]
@@ -93,35 +92,13 @@ def _attempts(run: Run, run_id: str) -> tuple[int, float]:
     return first, before if isinstance(before, int) and before >= first else float("inf")
 
 
-def _rows(repo: Repo, run: Run, first: int, through: float) -> Iterator[Row]:
+def _rows(workspace: str, run: Run, first: int, through: float) -> Iterator[Row]:
     """Return the rows as they were sent: without what an earlier attempt has logged."""
     once = Once()
-    for row in _all_rows(repo, run):
+    newest = run.attempts[-1].get("attempt", 0) if run.attempts else 0
+    for row in logged_rows(workspace, newest):  # the metrics file is the newest attempt's
         if first <= row.attempt <= through:
             yield row._replace(metrics=once.new_of(row, numbers(row.metrics)))
-
-
-def _all_rows(repo: Repo, run: Run) -> Iterator[Row]:
-    reader = SeriesReader(repo.run_file(run.job_id, SERIES))
-    while rows := reader.read(_BATCH):
-        yield from rows
-    newest = run.attempts[-1].get("attempt", 0) if run.attempts else 0
-    reader = SeriesReader(repo.run_file(run.job_id, METRICS), flat=True)
-    while rows := reader.read(_BATCH):  # the file is the newest attempt's
-        yield from (row._replace(attempt=newest) for row in rows)
-
-
-def _assets(workspace: str, first: int, through: float) -> Iterator[tuple[str, str]]:
-    data = read_bytes(os.path.join(workspace, ASSETS, "index.jsonl")) or b""
-    for line in data.splitlines():
-        try:
-            row = json.loads(line)
-            path = os.path.join(workspace, row["path"])
-            name, attempt = str(row.get("name") or os.path.basename(path)), int(row["attempt"])
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            continue
-        if first <= attempt <= through and os.path.exists(path):
-            yield name, path
 
 
 class _Missing:

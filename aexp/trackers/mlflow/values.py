@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from aexp.numbers import as_number
+
 RUN_ID_TAG = "aexp.run_id"  # by it a run is found again: MLflow gives runs ids of its own
 OPENED_TAG = "aexp.opened_at"  # milliseconds; who opened the run last says how it ended
 GROUP_TAG = "aexp.group"
@@ -23,7 +25,6 @@ MAX_PARAM = 6000
 MAX_TAG = 5000  # MLflow's own limit has been 5000 and 8000
 _MAX_NAME = 240  # bytes; a name can be a file's
 _REFUSED = re.compile(r"[^\w.\- /]")
-_WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _LARGEST = 1.7976931348623157e308  # MLflow's databases keep an infinity as this
 
 
@@ -68,12 +69,10 @@ def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, str):
-        return _WORDS.get(value)
+    if isinstance(value, (str, int, float)):
+        return as_number(value)
     try:
         return float(value)  # type: ignore[arg-type]  # numpy's scalars are numbers too
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf  # type: ignore[operator]
     except (TypeError, ValueError):
         return None
 

@@ -1,6 +1,5 @@
 """What ``wandb.init`` is given, and the ways of the SDK that have to be reckoned with."""
 
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,13 +9,13 @@ from typing import Any
 from aexp.environment.scrub import is_secret_name
 from aexp.errors import TrackerInitError
 from aexp.model import printable
+from aexp.numbers import NOT_FINITE
 from aexp.trackers.wandb.login import Trouble
 from aexp.trackers.wandb.service import end_remnant
 
 INIT_TIMEOUT_S = 15.0
 MAX_NAME = 128
 _MAX_TAG = 64
-_NAMED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def init_arguments(
@@ -137,4 +136,4 @@ def plain_floats(metrics: Mapping[str, Any]) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return plain_floats(value)
-    return _NAMED.get(value, value) if isinstance(value, str) else value
+    return NOT_FINITE.get(value, value) if isinstance(value, str) else value

@@ -5,7 +5,6 @@ loses, and ``wandb sync`` adds all rows of an online run behind those that the s
 Our series has every row, and the service says at which step it is to go on.
 """
 
-import json
 import os
 import re
 import tempfile
@@ -14,16 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aexp.files import read_bytes
 from aexp.ledger.projection import final_metrics
 from aexp.model import COMPLETE, RUNNING
-from aexp.paths import ASSETS, METRICS, SERIES, Repo
-from aexp.runs.series import Row, SeriesReader, numbers
+from aexp.paths import Repo
+from aexp.runs.logged import kept_assets, logged_rows
+from aexp.runs.series import Row, numbers
 from aexp.runs.store import read_run
-from aexp.trackers import synced
 from aexp.trackers.binding import bound, wanted
 from aexp.trackers.contract import OfflineRun, RunHandle, SyncResult
 from aexp.trackers.frame import frame_of
+from aexp.trackers.sync import synced
 from aexp.trackers.wandb import marks
 from aexp.trackers.wandb.init import plain_floats
 from aexp.trackers.wandb.marks import Mark, folders, marked_folders, unmark
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from aexp.trackers.wandb.adapter import WandbAdapter
 
 _LATER_ATTEMPTS = re.compile(r"[0-9a-f]{32}-(\d+)")
-_BATCH = 2000
 
 
 def left_behind(workspace: str | Path, run_id: str) -> list[str]:
@@ -112,7 +110,8 @@ def send_missing(
     run = handle.extra["run"]
     later = _LATER_ATTEMPTS.fullmatch(handle.id)
     first = int(later[1]) if later else 1
-    rows = (row for row in _rows(workspace, file_of) if first <= row.attempt <= through)
+    every = logged_rows(str(workspace), file_of)
+    rows = (row for row in every if first <= row.attempt <= through)
     sent = False
     for step, row in steps_of(row for row in rows if numbers(row.metrics)):
         if step >= int(handle.extra["next_step"]):
@@ -122,31 +121,12 @@ def send_missing(
             after, sent = step + 1, True
     if sent:
         run.log({}, commit=True)  # what comes without a step is a row of its own
-    for name, path, attempt in _assets(workspace):
-        if adapter is not None and first <= attempt <= through and os.path.exists(path):
-            adapter.log_artifact(handle, name, path)  # W&B keeps equal content once
+    if adapter is None:
+        return after
+    for asset in kept_assets(str(workspace)):
+        if first <= asset.attempt <= through:
+            adapter.log_artifact(handle, asset.name, asset.path)  # W&B keeps equal content once
     return after
-
-
-def _rows(workspace: str | Path, file_of: int | None) -> Iterator[Row]:
-    reader = SeriesReader(os.path.join(workspace, SERIES))
-    while rows := reader.read(_BATCH):
-        yield from rows
-    if file_of is not None:
-        lines = SeriesReader(os.path.join(workspace, METRICS), flat=True)
-        while rows := lines.read(_BATCH):
-            yield from (row._replace(attempt=file_of) for row in rows)
-
-
-def _assets(workspace: str | Path) -> Iterator[tuple[str, str, int]]:
-    data = read_bytes(os.path.join(workspace, ASSETS, "index.jsonl")) or b""
-    for line in data.splitlines():
-        try:
-            row = json.loads(line)
-            path = os.path.join(workspace, row["path"])
-            yield str(row.get("name") or os.path.basename(path)), path, int(row["attempt"])
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            continue
 
 
 def resend(adapter: "WandbAdapter", offline_run: OfflineRun, lost: Mark) -> SyncResult:

@@ -13,10 +13,10 @@ from aexp.model import JOB_ID, RUNNING, Run, printable, section
 from aexp.paths import DEFAULT_STORE, DOCUMENT, TRACKER, Repo
 from aexp.runs.claims import liveness, read_owner
 from aexp.slurm import DEAD, JobStates
-from aexp.trackers import synced, unsent
 from aexp.trackers.contract import OfflineRun
 from aexp.trackers.mlflow import local as mlflow_local
 from aexp.trackers.registry import BUILT_IN, NONE, adapter_for, adapter_options, backends
+from aexp.trackers.sync import synced, unsent
 from aexp.trackers.wandb import offline as wandb_offline
 
 # These are found without the SDK, by the folder that they leave.

@@ -11,11 +11,11 @@ from aexp.errors import AexpError, UsageError
 from aexp.model import printable
 from aexp.paths import Repo
 from aexp.slurm import JobStates
-from aexp.trackers import synced, unsent
-from aexp.trackers.bound_url import set_url
 from aexp.trackers.contract import OfflineRun, SyncResult
-from aexp.trackers.find_offline import Found, Store, find, is_running, open_store
-from aexp.trackers.sync_process import Processes
+from aexp.trackers.sync import synced, unsent
+from aexp.trackers.sync.find import Found, Store, find, is_running, open_store
+from aexp.trackers.sync.process import Processes
+from aexp.trackers.sync.url import set_url
 from aexp.trackers.turn import turn_if_free
 
 DEFAULT_JOBS = 4

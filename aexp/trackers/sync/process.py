@@ -22,8 +22,8 @@ from aexp.errors import AexpError
 from aexp.files import read_object, write_atomic
 from aexp.model import printable
 from aexp.processes import end_processes, group_members, marked_processes, signal_group
-from aexp.trackers import unsent
 from aexp.trackers.contract import OfflineRun, SyncResult, TrackerAdapter, call_supported
+from aexp.trackers.sync import unsent
 
 _MARK = "AEXP_SYNC"
 # For an adapter that keeps the time itself, to end and to say why.
@@ -91,7 +91,7 @@ class Processes:
             if self._is_over:
                 raise KeyboardInterrupt
             child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "aexp.trackers.sync_process"],
+                [sys.executable, "-P", "-m", "aexp.trackers.sync.process"],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -1,0 +1,1 @@
+"""Checkpoints: saved whole, found again, verified, kept and dropped."""

@@ -1,0 +1,1 @@
+"""Checkpoints of training libraries: PyTorch, Transformers, Lightning. Each loads its own."""

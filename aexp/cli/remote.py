@@ -1,0 +1,160 @@
+"""``aexp remote``: where checkpoints go besides this machine."""
+
+from typing import Any
+
+import click
+
+from aexp.cli.group import LazyGroup
+from aexp.cli.options import dry_run_option, json_option
+from aexp.cli.output import note, print_json, print_table
+from aexp.errors import AexpError
+from aexp.git import run_git
+from aexp.paths import Repo
+
+VERBS = {
+    "add": ("aexp.cli.remote:add", "Name a bucket or folder for checkpoints."),
+    "list": ("aexp.cli.remote:list_remotes", "List the remotes."),
+    "remove": ("aexp.cli.remote:remove", "Forget a remote; what lies there stays."),
+    "test": ("aexp.cli.remote:test", "Try what a run will need of a remote."),
+}
+
+
+@click.group("remote", cls=LazyGroup, verbs=VERBS)
+def remote() -> None:
+    """Remotes: buckets and folders that checkpoints are uploaded to.
+
+    \b
+    Example:
+      aexp remote add archive s3://my-bucket/project
+    """
+
+
+@click.command("add")
+@click.argument("name")
+@click.argument("url")
+@click.option("--manual", is_flag=True, help="Upload only when aexp push is called.")
+@click.option("--required", is_flag=True, help="A run is done only when its checkpoints are there.")
+@click.option(
+    "--option", "options", multiple=True, metavar="K=V", help="endpoint=URL, region=R, ..."
+)
+@click.option("--replace", is_flag=True, help="Change the remote of this name.")
+@dry_run_option
+@json_option
+def add(
+    name: str,
+    url: str,
+    manual: bool,
+    required: bool,
+    options: tuple[str, ...],
+    replace: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Name a bucket or folder for checkpoints, in a file to commit: .aexp/remotes/NAME.json.
+
+    URL: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or file:///folder. It
+    holds no credentials: they come from the environment, at each use. Nothing is contacted;
+    try it with: aexp remote test NAME
+
+    \b
+    Example:
+      aexp remote add archive s3://my-bucket/project --option endpoint=https://s3.example.org
+    """
+    from aexp.remotes.config import AUTO, MANUAL, add_remote, make_remote
+
+    repo = Repo.find()
+    given: dict[str, object] = {}
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not equals:
+            raise click.UsageError(f"--option {key}: write it like --option endpoint=URL")
+        given[key.strip()] = value.strip()
+    made = make_remote(name, url, push=MANUAL if manual else AUTO, required=required, options=given)
+    if not dry_run:
+        add_remote(repo, made, replace=replace)
+    if as_json:
+        print_json({"name": made.name, **made.to_object(), "dry_run": dry_run})
+        return
+    click.echo(f"{'would add' if dry_run else 'added'} {made.name}: {made.url}")
+    if not dry_run:
+        note(f"try it: aexp remote test {name}; then commit .aexp/remotes/{name}.json")
+        if run_git(repo, "check-ignore", "-q", f".aexp/remotes/{name}.json").code == 0:
+            note("git ignores that file: call aexp install, which renews .gitignore")
+
+
+@click.command("list")
+@json_option
+def list_remotes(as_json: bool) -> None:
+    """List the remotes.
+
+    \b
+    Example:
+      aexp remote list
+    """
+    from aexp.remotes.config import list_remotes as read
+
+    remotes = read(Repo.find())
+    if as_json:
+        print_json([{"name": item.name, **item.to_object()} for item in remotes])
+        return
+    if not remotes:
+        click.echo("no remotes")
+        note("add one: aexp remote add NAME s3://bucket/prefix")
+        return
+    rows = []
+    for item in remotes:
+        words = " ".join(f"{key}={value}" for key, value in sorted(item.options.items()))
+        rows.append((item.name, item.url, item.push, "yes" if item.required else "no", words))
+    print_table(("NAME", "URL", "PUSH", "REQUIRED", "OPTIONS"), rows)
+
+
+@click.command("remove")
+@click.argument("name")
+@dry_run_option
+def remove(name: str, dry_run: bool) -> None:
+    """Forget a remote. What lies there stays there.
+
+    \b
+    Example:
+      aexp remote remove archive
+    """
+    from aexp.remotes.config import get_remote, remove_remote
+
+    repo = Repo.find()
+    if dry_run:
+        click.echo(f"would remove {get_remote(repo, name).name}")
+        return
+    click.echo(f"removed {remove_remote(repo, name).name}")
+
+
+@click.command("test")
+@click.argument("name", required=False)
+@json_option
+def test(name: str | None, as_json: bool) -> None:
+    """Write, list, read and remove a few objects at a remote, and measure its speed.
+
+    \b
+    Example:
+      aexp remote test archive
+    """
+    from aexp.remotes.check import check_remote
+    from aexp.remotes.config import get_remote
+
+    chosen = get_remote(Repo.find(), name)
+    try:
+        found = check_remote(chosen)
+    except AexpError as error:
+        if as_json:
+            _print_failure(chosen.name, error)
+        raise
+    if as_json:
+        print_json({"name": chosen.name, "ok": True, **found._asdict()})
+        return
+    click.echo(f"{chosen.name} works: {', '.join(found.steps)}")
+    speed = f"up {found.put_mb_s:.0f} MB/s, down {found.get_mb_s:.0f} MB/s"
+    click.echo(f"{speed} with a file of 12 MB, {found.seconds:.1f} s in all")
+
+
+def _print_failure(name: str, error: AexpError) -> None:
+    body: dict[str, Any] = {"name": name, "ok": False, "error": error.message}
+    print_json({**body, "hint": error.hint})

@@ -1,0 +1,244 @@
+"""What a handle does about checkpoints: saved for its attempt, found, restored, noted."""
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from aexp.checkpoints.background import Background, PendingSave
+from aexp.checkpoints.find import best, checkpoints_of, latest, runs_in_scope
+from aexp.checkpoints.lineage import (
+    branched_from,
+    initial_checkpoint,
+    inputs,
+    note_resumed,
+    resumed_from,
+)
+from aexp.checkpoints.manifest import CHECKPOINT
+from aexp.checkpoints.outputs import outputs_of
+from aexp.checkpoints.past import Past, past_of
+from aexp.checkpoints.restore import copy_to, damage
+from aexp.checkpoints.save import Facts, copy_folder, save_staged
+from aexp.checkpoints.staging import Staging, open_staging, remove_leftovers
+from aexp.checkpoints.store import Checkpoint, find_checkpoint, list_checkpoints, read_checkpoint
+from aexp.checkpoints.verify import SIZE, problems, way_for
+from aexp.errors import CheckpointDamaged, CheckpointNotFound, CheckpointWarning, UsageError
+from aexp.handle.place import Place
+from aexp.kb.retention import Retention
+from aexp.remotes.place import has_remotes
+from aexp.runs.store import read_run
+from aexp.runs.variation import variation_of
+
+
+class Keeper:
+    """The checkpoints of one attempt of one run, in this process.
+
+    Attributes
+    ----------
+    place : Place
+        The attempt.
+    on_saved : list of callable
+        Called with each checkpoint once it is published, in the thread that saved it; what
+        one of them raises becomes a warning.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._repo = place.repo
+        self._background = Background()
+        self._parent: str | None = None
+        self._is_ready = False
+        self.retention: Retention | None = None  # over the experiment's
+        self.on_saved: list[Callable[[Checkpoint], None]] = [self._upload, self._prune]
+
+    @contextmanager
+    def checkpoint(self, *, background: bool, **given: Any) -> Iterator[Path]:
+        """Yield a folder; what is in it at the end of the block becomes a checkpoint."""
+        facts = self._facts(**given)
+        self._background.make_room()
+        began = time.monotonic()
+        process = os.getpid()
+        staging = open_staging(self._repo, self.place.job_id)
+        try:
+            yield Path(staging.folder)
+        except BaseException:
+            if os.getpid() == process:  # not in a forked child that leaves the block
+                staging.close()
+            raise
+        if os.getpid() == process:
+            self._end(staging, facts, began, background)
+
+    def save(
+        self, folder: "str | os.PathLike[str]", *, background: bool, **given: Any
+    ) -> Checkpoint | PendingSave:
+        """Copy a folder, or a file, and make it a checkpoint, now or in the background."""
+        source = os.path.abspath(os.fspath(folder))
+        if not os.path.exists(source):
+            raise UsageError(f"{source} is not there", "save a checkpoint once it is written")
+        facts = self._facts(**given)
+        self._background.make_room()
+        began = time.monotonic()
+        staging = open_staging(self._repo, self.place.job_id)
+        try:
+            copy_folder(source, staging.folder)
+        except BaseException:
+            staging.close()
+            raise
+        return self._end(staging, facts, began, background)
+
+    def _end(
+        self, staging: Staging, facts: Facts, began: float, background: bool
+    ) -> Checkpoint | PendingSave:
+        def finish() -> Checkpoint:
+            try:
+                return self._publish(staging, facts, began)
+            finally:
+                staging.close()
+
+        if background:
+            return self._background.submit(finish, facts.step)
+        self._background.wait()  # checkpoints are published in the order of the calls
+        return finish()
+
+    def wait(self) -> None:
+        """Wait for what is being saved in the background."""
+        self._background.wait()
+
+    def _publish(self, staging: Staging, facts: Facts, began: float) -> Checkpoint:
+        self.place.look()  # saving may have outlived the attempt
+        saved = save_staged(self._repo, staging.folder, self._with_lineage(facts), began)
+        self._parent = saved.id
+        for hook in self.on_saved:
+            try:
+                hook(saved)
+            except Exception as error:
+                text = f"after step {saved.step} was saved: {type(error).__name__}: {error}"
+                warnings.warn(text, CheckpointWarning, stacklevel=4)
+        return saved
+
+    def _upload(self, saved: Checkpoint) -> None:
+        if has_remotes(self._repo):
+            from aexp.checkpoints.uploader import upload_in_background
+
+            upload_in_background(self._repo, self.place.job_id)
+
+    def _prune(self, saved: Checkpoint) -> None:
+        from aexp.checkpoints.retention import prune_after_save
+
+        prune_after_save(self._repo, self.place.job_id, self.retention)
+
+    def _facts(self, **given: Any) -> Facts:
+        place = self.place
+        place.look()
+        if not self._is_ready:
+            remove_leftovers(self._repo, place.job_id)
+            self._is_ready = True
+        variation = variation_of(self._repo, place.job_id)
+        facts = Facts(job=place.job_id, variation=variation, attempt=place.attempt, **given)
+        return facts.checked()
+
+    def _with_lineage(self, facts: Facts) -> Facts:
+        run = read_run(self._repo, self.place.job_id)
+        if self._parent is None:
+            past = past_of(run)
+            found = list_checkpoints(self._repo, run.job_id, CHECKPOINT)
+            self._parent = next((item.id for item in found if not past.holds(item)), None)
+        commit = run.sp.get("code_commit")
+        return facts._replace(
+            parent=self._parent,
+            resumed_from=resumed_from(run) or branched_from(run.sp),
+            code_commit=commit if isinstance(commit, str) else None,
+        )
+
+    def latest(self, scope: str, **options: Any) -> Checkpoint | None:
+        """Return the newest checkpoint that is whole."""
+        return latest(self._repo, self._jobs(scope), past=self._past(), **options)
+
+    def best(self, metric: str, mode: str, scope: str, **options: Any) -> Checkpoint | None:
+        """Return the whole checkpoint with the best value of a metric."""
+        return best(self._repo, self._jobs(scope), metric, mode, past=self._past(), **options)
+
+    def all(self, scope: str, kind: str | None) -> list[Checkpoint]:
+        """Return the checkpoints, the newest first."""
+        return checkpoints_of(self._repo, self._jobs(scope), kind)
+
+    def outputs(self, asset_type: str | None, scope: str) -> list[dict[str, Any]]:
+        """Return what was produced, the newest first."""
+        return outputs_of(self._repo, self._jobs(scope), asset_type)
+
+    def inputs(self) -> list[dict[str, Any]]:
+        """Return the checkpoints that the run's training came from."""
+        return inputs(self._repo, read_run(self._repo, self.place.job_id))
+
+    def _jobs(self, scope: str) -> list[str]:
+        self._background.wait()
+        return runs_in_scope(self._repo, self.place.job_id, scope)
+
+    def _past(self) -> Past:
+        return past_of(read_run(self._repo, self.place.job_id))
+
+    def restore(
+        self,
+        wanted: Checkpoint | str | None,
+        to: "str | os.PathLike[str] | None",
+        scope: str,
+        verify: str | None,
+    ) -> Checkpoint | None:
+        """Return a verified checkpoint, or a copy of it, and note that training goes on there."""
+        if wanted is None:
+            found = self._newest(to, scope, verify)
+        else:
+            chosen = self._certain(wanted)
+            wrong = problems(chosen, verify or way_for(chosen))
+            if wrong:
+                raise damage(chosen, wrong)
+            found = chosen if to is None else copy_to(chosen, to)
+        if found is not None:
+            self._note(found)
+        return found
+
+    def _certain(self, wanted: Checkpoint | str) -> Checkpoint:
+        if isinstance(wanted, str):
+            return find_checkpoint(self._repo, wanted)
+        try:
+            found = read_checkpoint(wanted)  # as it is now
+        except FileNotFoundError:
+            raise CheckpointNotFound(
+                f"{wanted.path} is no more there", "see: aexp checkpoints ls"
+            ) from None
+        if found.id != wanted.id:
+            raise damage(wanted, ["another checkpoint has taken its place"])
+        return found
+
+    def _note(self, found: Checkpoint) -> None:
+        place = self.place
+        is_own = (found.job, found.manifest.attempt) == (place.job_id, place.attempt)
+        if place.attempt and not is_own:  # else training has gone back, not come from elsewhere
+            with place.edit() as run:
+                note_resumed(run, found)
+
+    def _newest(
+        self, to: "str | os.PathLike[str] | None", scope: str, verify: str | None
+    ) -> Checkpoint | None:
+        before: int | None = None
+        jobs, past = self._jobs(scope), self._past()
+        way = verify if to is None else SIZE  # the copy is read in any case
+        while True:
+            found = latest(self._repo, jobs, verify=way, before_step=before, past=past)
+            if found is None:
+                break
+            if to is None:
+                return found
+            try:
+                return copy_to(found, to)
+            except CheckpointDamaged as error:
+                warnings.warn(f"{error.message}; an earlier one is used", CheckpointWarning, 4)
+                before = found.step
+        own = read_run(self._repo, self.place.job_id)
+        initial = initial_checkpoint(self._repo, own.sp)
+        if initial is None:
+            return None
+        return self.restore(initial, to, scope, verify)

@@ -1,0 +1,1 @@
+"""Remotes: a name with an address, and what lies there."""

@@ -1,0 +1,183 @@
+"""Addresses of remotes: what a URL may be, and what must never be in one."""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from aexp.errors import UsageError
+from aexp.model import printable
+
+FOLDER = "file"
+# What obstore takes, by the service behind it.
+_SERVICES = {
+    "s3": "s3",
+    "s3a": "s3",
+    "gs": "gs",
+    "az": "azure",
+    "azure": "azure",
+    "abfs": "azure",
+    "abfss": "azure",
+}
+SCHEMES = (FOLDER, *_SERVICES)
+# What a service may be told besides its address. Nothing that opens a door is among them:
+# the file is committed.
+OPTIONS: Mapping[str, frozenset[str]] = {
+    "s3": frozenset(
+        {
+            "endpoint",
+            "region",
+            "virtual_hosted_style_request",
+            "skip_signature",
+            "request_payer",
+            "unsigned_payload",
+            "server_side_encryption",
+            "sse_kms_key_id",
+            "sse_bucket_key_enabled",
+        }
+    ),
+    "gs": frozenset({"endpoint", "skip_signature"}),
+    "azure": frozenset({"account_name", "endpoint", "use_azure_cli", "skip_signature"}),
+    FOLDER: frozenset(),
+}
+_CREDENTIALS = (
+    "give credentials to the library instead: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+    "AWS_PROFILE, GOOGLE_APPLICATION_CREDENTIALS, ... in the environment"
+)
+_SOUNDS_SECRET = re.compile(r"key|secret|token|passw|credential|sas|sig", re.IGNORECASE)
+
+
+class Address(NamedTuple):
+    """A URL that was checked.
+
+    Attributes
+    ----------
+    scheme : str
+        ``file``, ``s3``, ``gs``, ``az``, ….
+    host : str
+        The bucket or container; empty for a folder.
+    path : str
+        The folder, or the prefix in the bucket.
+    """
+
+    scheme: str
+    host: str
+    path: str
+
+    @property
+    def service(self) -> str:
+        """``file``, or the kind of object store: ``s3``, ``gs``, ``azure``."""
+        return _SERVICES.get(self.scheme, FOLDER)
+
+
+def check_url(text: str) -> str:
+    """Return the URL of a remote as it is kept.
+
+    An absolute path stands for its folder.
+
+    Raises
+    ------
+    UsageError
+        If it holds a user name or password, or is none that a remote can have.
+    """
+    url = text.strip()
+    if url.startswith("/"):
+        # A path is taken as it is: in a URL "%" and "?" would mean something.
+        return "file://" + _quoted(os.path.normpath(url))
+    address = parse_url(url)
+    netloc = "" if address.scheme == FOLDER else address.host
+    return urlunsplit((address.scheme, netloc, _quoted(address.path), "", ""))
+
+
+def parse_url(url: str) -> Address:
+    """Return the parts of a remote's URL.
+
+    Raises
+    ------
+    UsageError
+        As `check_url`; the message repeats nothing that may be a password.
+    """
+    if not url.isprintable() or any(c.isspace() for c in url):
+        raise UsageError("the URL of a remote is one word", f"write it like {_LIKE}")
+    try:
+        parts = urlsplit(url)
+        host, user = parts.hostname or "", parts.username
+        parts.port  # noqa: B018  (raises when it is no number)
+    except ValueError:
+        raise UsageError("the URL of the remote cannot be read", f"write it like {_LIKE}") from None
+    if user is not None or "@" in parts.netloc:
+        raise UsageError("the URL of a remote must not hold a user name or password", _CREDENTIALS)
+    if parts.query or parts.fragment:
+        secret = _SOUNDS_SECRET.search(parts.query)
+        raise UsageError(
+            "the URL of a remote has no '?' and no '#'",
+            _CREDENTIALS if secret else "give settings as options: --option endpoint=URL",
+        )
+    scheme = parts.scheme.lower()
+    if scheme not in SCHEMES:
+        named = f"{printable(scheme)}://" if scheme else repr(printable(url))
+        raise UsageError(f"a remote cannot be at {named}", f"write it like {_LIKE}")
+    # urlsplit makes a host small; the names of buckets may be told apart by it.
+    host = parts.netloc
+    path = unquote(parts.path)
+    if any(part == ".." for part in path.split("/")):
+        raise UsageError("the URL of a remote has no '..'", "write the path out")
+    if scheme == FOLDER:
+        if host not in ("", "localhost") or not path.strip("/"):
+            raise UsageError(
+                "file:// needs an absolute path on this machine", "write it like file:///mnt/x"
+            )
+        return Address(scheme, "", os.path.normpath(path))
+    if not host or not re.fullmatch(r"[A-Za-z0-9._-]+", host):
+        raise UsageError(
+            f"{scheme}:// needs the name of a bucket", f"write it like {scheme}://bucket/prefix"
+        )
+    return Address(scheme, host, path.rstrip("/"))
+
+
+def check_options(address: Address, options: Mapping[str, object]) -> dict[str, str | bool]:
+    """Return a remote's options, as they are kept.
+
+    Raises
+    ------
+    UsageError
+        If one is unknown, or would be a secret in a committed file.
+    """
+    allowed = OPTIONS[address.service]
+    kept: dict[str, str | bool] = {}
+    for name, value in options.items():
+        if name not in allowed:
+            sounds = isinstance(name, str) and _SOUNDS_SECRET.search(name)
+            known = ", ".join(sorted(allowed)) or "none"
+            raise UsageError(
+                f"{printable(name)} is no option of a remote at {address.scheme}://",
+                _CREDENTIALS if sounds else f"options there are: {known}",
+            )
+        if isinstance(value, str) and value.lower() in ("true", "false"):
+            value = value.lower() == "true"
+        if not isinstance(value, (str, bool)) or (isinstance(value, str) and not value.strip()):
+            raise UsageError(f"the option {name} is {value!r}", "give it as text")
+        if name == "endpoint":
+            _check_endpoint(value)
+        kept[name] = value
+    return kept
+
+
+def _check_endpoint(value: object) -> None:
+    parts = urlsplit(str(value))
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise UsageError("an endpoint must not hold a user name or password", _CREDENTIALS)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise UsageError(
+            f"{printable(value)} is no endpoint", "write it like https://s3.example.org"
+        )
+
+
+def _quoted(path: str) -> str:
+    from urllib.parse import quote
+
+    return quote(path)
+
+
+_LIKE = "s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or file:///folder"

@@ -1,0 +1,68 @@
+"""What every remote can do: objects by key, put whole or not at all."""
+
+import os
+from typing import Protocol
+
+from aexp.remotes.address import FOLDER
+from aexp.remotes.config import Remote
+
+
+class RemoteStore(Protocol):
+    """An open remote.
+
+    Keys are paths with ``/``. An object is there whole or not at all, however the process
+    that put it has ended. Methods may be called by several threads. They raise
+    `RemoteAway`, `RemoteDenied` or `RemoteError`, in which `name` and the URL stand.
+    """
+
+    def size(self, key: str) -> int | None:
+        """Return an object's size, None when there is no such object."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Put a small object, in place of any that is there."""
+
+    def put_file(self, key: str, path: str, size: int) -> None:
+        """Put a file's content."""
+
+    def get(self, key: str) -> bytes | None:
+        """Return a small object, None when there is no such object."""
+
+    def get_file(self, key: str, path: str) -> bool:
+        """Write an object to a file that does not exist yet; False when there is none."""
+
+    def keys(self, prefix: str) -> list[str]:
+        """Return the keys below a folder, sorted."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object, if it is there."""
+
+
+def open_store(remote: Remote) -> RemoteStore:
+    """Return the store behind a remote; nothing is contacted yet.
+
+    Raises
+    ------
+    RemoteError
+        If the library for it is not installed, or refuses the options.
+    """
+    if remote.address.scheme == FOLDER:
+        from aexp.remotes.folder import FolderStore
+
+        return FolderStore(remote)
+    from aexp.remotes.objects import ObjectStore
+
+    return ObjectStore(remote)
+
+
+def fsync_folder(path: str) -> None:
+    """Have the names in a folder survive a loss of power, where the file system can."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
