@@ -12,7 +12,7 @@ from aexp.checkpoints.store import Checkpoint
 from aexp.errors import AexpError, RemoteAway, UploadsIncomplete
 from aexp.model import short
 from aexp.paths import Repo
-from aexp.remotes.config import Remote, list_remotes
+from aexp.remotes.config import Remote, list_remotes, takes_checkpoints
 
 WAIT_VARIABLE = "AEXP_UPLOAD_TIMEOUT_S"
 DEFAULT_WAIT_S = 600.0
@@ -70,7 +70,7 @@ def list_uploads(repo: Repo, job_id: str) -> list[Upload]:
 
     What has not been looked at yet is ``queued``.
     """
-    remotes = list_remotes(repo)
+    remotes = [remote for remote in list_remotes(repo) if takes_checkpoints(remote)]
     checkpoints = to_push(repo, job_id)
     if not remotes or not checkpoints:
         return []

@@ -113,14 +113,14 @@ def pull(
       aexp pull 9f3a1b2c --step 1200 --to checkpoint-1200
     """
     from aexp.checkpoints.pull import choose, pull_run, remote_checkpoints
-    from aexp.remotes.config import get_remote
+    from aexp.remotes.config import get_remote, takes_checkpoints
     from aexp.remotes.store import open_store
 
     repo = Repo.installed()
     full_id = resolve_id(repo, job_id)
     if to is not None and every:
         raise click.UsageError("--to takes one checkpoint, not --all")
-    chosen = get_remote(repo, remote_name)
+    chosen = get_remote(repo, remote_name, fits=takes_checkpoints)
     store = open_store(chosen)
     with _leaving_at_once():
         if dry_run:
@@ -201,9 +201,16 @@ def list_uploads(ids: tuple[str, ...], every: bool, as_json: bool) -> None:
 
 
 def _remotes(repo: Repo, name: str | None) -> "list[Remote]":
-    from aexp.remotes.config import get_remote, list_remotes
+    from aexp.remotes.config import get_remote, list_remotes, takes_checkpoints
+    from aexp.remotes.store import check_takes_checkpoints
 
-    return [get_remote(repo, name)] if name else list_remotes(repo) or [get_remote(repo)]
+    if name is None:
+        found = [remote for remote in list_remotes(repo) if takes_checkpoints(remote)]
+        if found:
+            return found
+    chosen = get_remote(repo, name, fits=takes_checkpoints)
+    check_takes_checkpoints(chosen)
+    return [chosen]
 
 
 def _is_of_remote(error: AexpError | None) -> bool:

@@ -10,6 +10,7 @@ from aexp.errors import UsageError
 from aexp.model import printable
 
 FOLDER = "file"
+SSH = "ssh"
 # What obstore takes, by the service behind it.
 _SERVICES = {
     "s3": "s3",
@@ -20,7 +21,7 @@ _SERVICES = {
     "abfs": "azure",
     "abfss": "azure",
 }
-SCHEMES = (FOLDER, *_SERVICES)
+SCHEMES = (FOLDER, SSH, *_SERVICES)
 # What a service may be told besides its address. Nothing that opens a door is among them:
 # the file is committed.
 OPTIONS: Mapping[str, frozenset[str]] = {
@@ -40,11 +41,19 @@ OPTIONS: Mapping[str, frozenset[str]] = {
     "gs": frozenset({"endpoint", "skip_signature"}),
     "azure": frozenset({"account_name", "endpoint", "use_azure_cli", "skip_signature"}),
     FOLDER: frozenset(),
+    SSH: frozenset(),  # they belong into ~/.ssh/config
 }
 _CREDENTIALS = (
     "give credentials to the library instead: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
     "AWS_PROFILE, GOOGLE_APPLICATION_CREDENTIALS, ... in the environment"
 )
+_SSH_LOGIN = "use a key: ssh-copy-id HOST; what else ssh needs belongs into ~/.ssh/config"
+# Host, user and folder end up in arguments of ssh and rsync and in a script for a shell: they
+# hold nothing that means something to one of these. \w: letters and digits of any language.
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*", re.ASCII)
+_PATH = re.compile(r"[\w.+,=@/-]+")
+_SHORT = re.compile(r"(?:([^/@:]*)@)?([^/:]+):(.*)", re.DOTALL)  # [user@]host:path, as of scp
 _SOUNDS_SECRET = re.compile(r"key|secret|token|passw|credential|sas|sig", re.IGNORECASE)
 
 
@@ -54,21 +63,27 @@ class Address(NamedTuple):
     Attributes
     ----------
     scheme : str
-        ``file``, ``s3``, ``gs``, ``az``, ….
+        ``file``, ``ssh``, ``s3``, ``gs``, ``az``, ….
     host : str
-        The bucket or container; empty for a folder.
+        The bucket or container, or the machine; empty for a folder.
     path : str
-        The folder, or the prefix in the bucket.
+        The folder, or the prefix in the bucket. ``/~/x`` is ``x`` in one's home at a machine.
+    user : str
+        Who one is at a machine; empty for whom ``ssh`` takes.
+    port : int or None
+        Where its ``sshd`` listens, if not where ``ssh`` looks by itself.
     """
 
     scheme: str
     host: str
     path: str
+    user: str = ""
+    port: int | None = None
 
     @property
     def service(self) -> str:
-        """``file``, or the kind of object store: ``s3``, ``gs``, ``azure``."""
-        return _SERVICES.get(self.scheme, FOLDER)
+        """``file``, ``ssh``, or the kind of object store: ``s3``, ``gs``, ``azure``."""
+        return _SERVICES.get(self.scheme, self.scheme)
 
 
 def check_url(text: str) -> str:
@@ -85,8 +100,18 @@ def check_url(text: str) -> str:
     if url.startswith("/"):
         # A path is taken as it is: in a URL "%" and "?" would mean something.
         return "file://" + _quoted(os.path.normpath(url))
+    short = _SHORT.fullmatch(url)
+    if short is not None and not short[3].startswith("//"):
+        if short[2].lower() in SCHEMES:
+            raise UsageError(f"{short[2]}: without // is no URL", f"write it like {_LIKE}")
+        user = f"{short[1]}@" if short[1] is not None else ""
+        path = short[3] if short[3].startswith("/") else "/~/" + short[3].removeprefix("~/")
+        url = f"ssh://{user}{short[2]}{path}"
     address = parse_url(url)
     netloc = "" if address.scheme == FOLDER else address.host
+    if address.scheme == SSH:
+        user = f"{address.user}@" if address.user else ""
+        netloc = f"{user}{netloc}:{address.port}" if address.port else f"{user}{netloc}"
     return urlunsplit((address.scheme, netloc, _quoted(address.path), "", ""))
 
 
@@ -106,6 +131,8 @@ def parse_url(url: str) -> Address:
         parts.port  # noqa: B018  (raises when it is no number)
     except ValueError:
         raise UsageError("the URL of the remote cannot be read", f"write it like {_LIKE}") from None
+    if parts.scheme.lower() == SSH:
+        return _parse_ssh(url)
     if user is not None or "@" in parts.netloc:
         raise UsageError("the URL of a remote must not hold a user name or password", _CREDENTIALS)
     if parts.query or parts.fragment:
@@ -134,6 +161,32 @@ def parse_url(url: str) -> Address:
             f"{scheme}:// needs the name of a bucket", f"write it like {scheme}://bucket/prefix"
         )
     return Address(scheme, host, path.rstrip("/"))
+
+
+def _parse_ssh(url: str) -> Address:
+    """Return the parts of ``ssh://[user@]host[:port]/path``."""
+    parts = urlsplit(url)
+    login, _, place = parts.netloc.rpartition("@")
+    if ":" in login or parts.password is not None:
+        raise UsageError("the URL of a remote must not hold a password", _SSH_LOGIN)
+    if parts.query or parts.fragment:
+        raise UsageError("the URL of a remote has no '?' and no '#'", _SSH_LOGIN)
+    host, path = place.partition(":")[0], unquote(parts.path)
+    if not _HOST.fullmatch(host) or ("@" in parts.netloc and not _USER.fullmatch(login)):
+        raise UsageError(
+            "ssh:// needs the name of a machine, and maybe a user's",
+            f"write it like {_LIKE_SSH}; name others in ~/.ssh/config",
+        )
+    names = path.strip("/").split("/")
+    inner = names[1:] if names[0] == "~" else names
+    wrong = not any(inner) or not _PATH.fullmatch("/".join(inner))
+    if wrong or ".." in names or any(name.startswith("-") for name in names):
+        raise UsageError(
+            "the folder of a remote at ssh:// has letters, digits and any of . _ + , = @ - "
+            "in its path, and is not the whole disk or home",
+            f"write it like {_LIKE_SSH}",
+        )
+    return Address(SSH, host, os.path.normpath("/" + "/".join(names)), login, parts.port)
 
 
 def check_options(address: Address, options: Mapping[str, object]) -> dict[str, str | bool]:
@@ -180,4 +233,8 @@ def _quoted(path: str) -> str:
     return quote(path)
 
 
-_LIKE = "s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or file:///folder"
+_LIKE = (
+    "s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, file:///folder "
+    "or ssh://host/folder"
+)
+_LIKE_SSH = "ssh://user@host:22/folder, host:/folder or host:folder"

@@ -2,13 +2,13 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from aexp.errors import AexpError, CorruptFile, RemoteNotFound, StoreReadOnly, UsageError
 from aexp.files import create_exclusive, pretty_json, read_object, write_atomic
 from aexp.paths import Repo
-from aexp.remotes.address import Address, check_options, check_url, parse_url
+from aexp.remotes.address import FOLDER, SSH, Address, check_options, check_url, parse_url
 from aexp.remotes.place import remotes_dir
 
 AUTO = "auto"
@@ -55,6 +55,16 @@ class Remote(NamedTuple):
         return body
 
 
+def takes_checkpoints(remote: Remote) -> bool:
+    """Return whether checkpoints can be pushed to a remote: to all but machines."""
+    return remote.address.service != SSH
+
+
+def takes_record(remote: Remote) -> bool:
+    """Return whether the record can be synced with a remote: with machines and folders."""
+    return remote.address.service in (SSH, FOLDER)
+
+
 def list_remotes(repo: Repo) -> list[Remote]:
     """Return all remotes by name.
 
@@ -76,8 +86,14 @@ def automatic_remotes(repo: Repo) -> list[Remote]:
     return [remote for remote in list_remotes(repo) if remote.push == AUTO]
 
 
-def get_remote(repo: Repo, name: str | None = None) -> Remote:
-    """Return the remote of that name; without one the only remote.
+def get_remote(
+    repo: Repo,
+    name: str | None = None,
+    *,
+    fits: Callable[[Remote], bool] = lambda _: True,
+    like: str = "s3://bucket/prefix",
+) -> Remote:
+    """Return the remote of that name; without one the only remote that fits.
 
     Raises
     ------
@@ -91,15 +107,15 @@ def get_remote(repo: Repo, name: str | None = None) -> Remote:
         raise RemoteNotFound(
             f"there is no remote {name}", f"remotes here: {known}; add one: aexp remote add"
         )
-    remotes = list_remotes(repo)
+    every = list_remotes(repo)
+    remotes = [remote for remote in every if fits(remote)]
     if len(remotes) == 1:
         return remotes[0]
     if not remotes:
-        raise RemoteNotFound(
-            "this repository has no remote", "add one: aexp remote add NAME s3://bucket/prefix"
-        )
+        what = "no remote for this" if every else "no remote"
+        raise RemoteNotFound(f"this repository has {what}", f"add one: aexp remote add NAME {like}")
     names = ", ".join(remote.name for remote in remotes)
-    raise RemoteNotFound(f"there are several remotes: {names}", "say which: --remote NAME")
+    raise RemoteNotFound(f"there are several remotes: {names}", "say which by its name")
 
 
 def make_remote(
@@ -121,7 +137,15 @@ def make_remote(
     if push not in (AUTO, MANUAL):
         raise UsageError(f"{push!r} is no way to push", f"{AUTO} or {MANUAL}")
     kept = check_options(parse_url(checked), options or {})
-    return Remote(check_name(name), checked, push, bool(required), kept)
+    made = Remote(check_name(name), checked, push, bool(required), kept)
+    if takes_checkpoints(made):
+        return made
+    if required:
+        raise UsageError(
+            f"{checked} cannot be required: no checkpoints are uploaded to a machine",
+            "leave --required out; name a bucket or a folder for checkpoints",
+        )
+    return made._replace(push=MANUAL)
 
 
 def add_remote(repo: Repo, remote: Remote, *, replace: bool = False) -> str:

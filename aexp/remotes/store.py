@@ -3,8 +3,9 @@
 import os
 from typing import Protocol
 
+from aexp.errors import RemoteError
 from aexp.remotes.address import FOLDER
-from aexp.remotes.config import Remote
+from aexp.remotes.config import Remote, takes_checkpoints
 
 
 class RemoteStore(Protocol):
@@ -45,6 +46,7 @@ def open_store(remote: Remote) -> RemoteStore:
     RemoteError
         If the library for it is not installed, or refuses the options.
     """
+    check_takes_checkpoints(remote)
     if remote.address.scheme == FOLDER:
         from aexp.remotes.folder import FolderStore
 
@@ -52,6 +54,21 @@ def open_store(remote: Remote) -> RemoteStore:
     from aexp.remotes.objects import ObjectStore
 
     return ObjectStore(remote)
+
+
+def check_takes_checkpoints(remote: Remote) -> None:
+    """Insist that checkpoints can be pushed to a remote.
+
+    Raises
+    ------
+    RemoteError
+        If it is a machine.
+    """
+    if not takes_checkpoints(remote):
+        raise RemoteError(
+            f"remote {remote.name} is a machine: push and pull go to buckets and folders",
+            f"its checkpoints travel with: aexp sync {remote.name} --files checkpoints",
+        )
 
 
 def fsync_folder(path: str) -> None:
