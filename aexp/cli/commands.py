@@ -139,8 +139,9 @@ VERBS = {
     ),
     "remote": (
         "aexp.cli.remote:remote",
-        "Name the buckets and folders that checkpoints go to; try them.",
+        "Name the buckets, folders and machines that data go to; try them.",
     ),
+    "sync": ("aexp.cli.sync:sync", "Exchange ledger and campaigns with a machine, by rsync."),
     "push": ("aexp.cli.transfer:push", "Upload checkpoints that a remote lacks."),
     "pull": ("aexp.cli.transfer:pull", "Download a run's checkpoint from a remote."),
     "uploads": ("aexp.cli.transfer:uploads", "List what is on its way to remotes."),

@@ -1,6 +1,7 @@
-"""``aexp remote``: where checkpoints go besides this machine."""
+"""``aexp remote``: where checkpoints and the record go besides this machine."""
 
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,8 +12,11 @@ from aexp.errors import AexpError
 from aexp.git import run_git
 from aexp.paths import Repo
 
+if TYPE_CHECKING:
+    from aexp.remotes.config import Remote
+
 VERBS = {
-    "add": ("aexp.cli.remote:add", "Name a bucket or folder for checkpoints."),
+    "add": ("aexp.cli.remote:add", "Name a bucket, a folder or a machine."),
     "list": ("aexp.cli.remote:list_remotes", "List the remotes."),
     "remove": ("aexp.cli.remote:remove", "Forget a remote; what lies there stays."),
     "test": ("aexp.cli.remote:test", "Try what a run will need of a remote."),
@@ -21,11 +25,12 @@ VERBS = {
 
 @click.group("remote", cls=LazyGroup, verbs=VERBS)
 def remote() -> None:
-    """Remotes: buckets and folders that checkpoints are uploaded to.
+    """Remotes: buckets and folders for checkpoints, machines and folders for the record.
 
     \b
     Example:
       aexp remote add archive s3://my-bucket/project
+      aexp remote add cluster me@login.example.org:research
     """
 
 
@@ -50,15 +55,17 @@ def add(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Name a bucket or folder for checkpoints, in a file to commit: .aexp/remotes/NAME.json.
+    """Name a bucket, a folder or a machine, in a file to commit: .aexp/remotes/NAME.json.
 
-    URL: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or file:///folder. It
-    holds no credentials: they come from the environment, at each use. Nothing is contacted;
-    try it with: aexp remote test NAME
+    URL: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or file:///folder for
+    checkpoints; ssh://[user@]host[:port]/folder, host:folder or file:///folder for aexp sync. It
+    holds no credentials: they come from the environment, and ssh has its keys. Nothing is
+    contacted; try it with: aexp remote test NAME
 
     \b
     Example:
       aexp remote add archive s3://my-bucket/project --option endpoint=https://s3.example.org
+      aexp remote add cluster me@login.example.org:research
     """
     from aexp.remotes.config import AUTO, MANUAL, add_remote, make_remote
 
@@ -133,14 +140,19 @@ def remove(name: str, dry_run: bool) -> None:
 def test(name: str | None, as_json: bool) -> None:
     """Write, list, read and remove a few objects at a remote, and measure its speed.
 
+    At a machine (ssh://): try ssh and rsync, and look for git, Python, aexp and Slurm.
+
     \b
     Example:
       aexp remote test archive
     """
     from aexp.remotes.check import check_remote
-    from aexp.remotes.config import get_remote
+    from aexp.remotes.config import get_remote, takes_checkpoints
 
     chosen = get_remote(Repo.find(), name)
+    if not takes_checkpoints(chosen):
+        _test_machine(chosen, as_json)
+        return
     try:
         found = check_remote(chosen)
     except AexpError as error:
@@ -153,6 +165,26 @@ def test(name: str | None, as_json: bool) -> None:
     click.echo(f"{chosen.name} works: {', '.join(found.steps)}")
     speed = f"up {found.put_mb_s:.0f} MB/s, down {found.get_mb_s:.0f} MB/s"
     click.echo(f"{speed} with a file of 12 MB, {found.seconds:.1f} s in all")
+
+
+def _test_machine(chosen: "Remote", as_json: bool) -> None:
+    from aexp.remotes.check_machine import check_machine
+
+    steps = check_machine(chosen)
+    ok = all(step.ok for step in steps if step.needed)
+    if as_json:
+        print_json({"name": chosen.name, "ok": ok, "steps": [step._asdict() for step in steps]})
+    else:
+        rows = []
+        for step in steps:
+            state = "ok" if step.ok else "FAILED" if step.needed else "-"
+            took = "" if step.seconds is None else f"{step.seconds * 1000:.0f} ms"
+            rows.append((step.name, state, took, step.detail))
+        print_table(("WHAT", "STATE", "TOOK", "DETAIL"), rows)
+        for step in steps:
+            if step.hint:
+                note(f"hint: {step.name}: {step.hint}")
+    sys.exit(0 if ok else 1)
 
 
 def _print_failure(name: str, error: AexpError) -> None:

@@ -74,8 +74,7 @@ class Machine:
         path = path.rstrip("/") + "/"
         if not self._is_far:
             return path
-        user = f"{self._address.user}@" if self._address.user else ""
-        return f"{user}{self._address.host}:{path}"
+        return f"{self._host}:{path}"
 
     def run(self, script: str, *, timeout_s: float = _SCRIPT_S) -> Said:
         """Have ``sh`` there execute a script; nobody is asked for a password.
@@ -88,9 +87,7 @@ class Machine:
         """
         command = ["sh", "-s"]
         if self._is_far:
-            user = [f"{self._address.user}@{self._address.host}"]
-            host = user if self._address.user else [self._address.host]
-            command = [*self._ssh(), "--", *host, "sh -s"]
+            command = [*self._ssh(), "--", self._host, "sh -s"]
         done = self._call(command, data=script.encode(), timeout_s=timeout_s)
         if self._is_far and done.code == _FAILED:
             raise self._failure(done.error)
@@ -136,6 +133,27 @@ class Machine:
             raise self._failure(done.error, done.code)
         return done.lines
 
+    def greet(self) -> None:
+        """Have rsync list one's home there, or the root of this machine: both can.
+
+        Raises
+        ------
+        RemoteError
+            As of `copy`.
+        """
+        where = f"{self._host}:" if self._is_far else "/"
+        command = ["rsync", "--list-only", "--dirs", f"--timeout={CONNECT_S}"]
+        if self._is_far:
+            command.append(f"--rsh={' '.join(self._ssh())}")
+        done = self._call([*command, "--", where], data=b"", timeout_s=None)
+        if done.code != 0:
+            raise self._failure(done.error, done.code)
+
+    @property
+    def _host(self) -> str:
+        user = f"{self._address.user}@" if self._address.user else ""
+        return user + self._address.host
+
     def _ssh(self) -> list[str]:
         command = ["ssh", "-T", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_S}"]
         command += ["-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"]
@@ -173,8 +191,7 @@ class Machine:
         lines = [line.strip() for line in error.splitlines() if line.strip()]
         said = next((ln for ln in lines if not ln.startswith("Warning:")), f"exit code {code}")
         what = f"remote {self.name}: {printable(said)[:300]}"
-        host = f"{self._address.user}@" if self._address.user else ""
-        host += self._address.host
+        host = self._host
         if _UNKNOWN_KEY.search(error):
             return RemoteError(
                 f"remote {self.name}: the host key of {host} is unknown, or another than before",

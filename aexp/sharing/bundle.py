@@ -85,7 +85,7 @@ def bundle(
     chosen: dict[str, bytes] = {}
     for job_id in sorted(ids):
         try:
-            entry = _checked(job_id, read_bytes(repo.ledger_path(job_id)) or b"", LEDGER)
+            entry = checked_entry(job_id, read_bytes(repo.ledger_path(job_id)) or b"", LEDGER)
         except CorruptFile as error:
             warnings.warn(f"left out: {error.message}", CorruptFileWarning, stacklevel=2)
             continue
@@ -215,7 +215,7 @@ def _read(path: str) -> dict[str, bytes]:
             file.seek(0)
             for name, data in _members(file, path):
                 job_id = name.removeprefix(_FOLDER).removesuffix(".json")
-                entries[job_id] = pretty_json(_checked(job_id, data, path))
+                entries[job_id] = pretty_json(checked_entry(job_id, data, path))
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}", "make one: aexp ledger bundle FILE") from None
     except OSError as error:
@@ -250,7 +250,7 @@ def _members(file: IO[bytes], path: str) -> Iterator[tuple[str, bytes]]:
         raise _refused(path, str(error)) from error
 
 
-def _checked(job_id: str, data: bytes, where: str) -> dict[str, Any]:
+def checked_entry(job_id: str, data: bytes, where: str) -> dict[str, Any]:
     """Return the entry of that run in `data`; it has a canonical form."""
     name = f"{where}: {job_id}.json"
     entry = parse_object(data, name)
