@@ -1,0 +1,236 @@
+"""Two machines for the tests of this folder: this one, and one behind a real sshd on loopback.
+
+``AEXP_SSHD`` says what a missing sshd, ssh or rsync means: ``auto`` (the default) reports the tests as
+not run, on one line that says why; ``required`` makes it a failure; ``off`` does not even try.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import warnings
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from click.testing import CliRunner
+
+from aexp.cli.commands import cli
+from aexp.errors import AexpError
+from aexp.files import pretty_json
+from aexp.runs.store import compute_job_id
+
+HERE = Path(__file__).parent
+_SERVER = """
+Port {port}
+ListenAddress 127.0.0.1
+HostKey {folder}/host
+PidFile {folder}/sshd.pid
+AuthorizedKeysFile {folder}/authorized
+AuthenticationMethods publickey
+PermitRootLogin prohibit-password
+StrictModes no
+UsePAM no
+SetEnv PATH={path}
+ForceCommand cd {folder}/home && HOME={folder}/home exec sh -c "$SSH_ORIGINAL_COMMAND"
+"""
+_CLIENT = """
+Host cluster
+  HostName 127.0.0.1
+  Port {port}
+Host stranger
+  HostName 127.0.0.1
+  Port {port}
+  UserKnownHostsFile /dev/null
+Host nokey
+  HostName 127.0.0.1
+  Port {port}
+  IdentityFile {folder}/unknown
+Host *
+  IdentityFile {folder}/key
+  IdentitiesOnly yes
+  UserKnownHostsFile {folder}/known
+  GlobalKnownHostsFile /dev/null
+  StrictHostKeyChecking yes
+"""
+
+
+class NoServer(Exception):
+    """The server cannot be started; the text says why, in one line."""
+
+
+class Cluster(NamedTuple):
+    """A machine that ssh reaches as ``cluster``.
+
+    Attributes
+    ----------
+    home : pathlib.Path
+        Where commands begin there.
+    port : int
+        Where its sshd listens.
+    bin : pathlib.Path
+        A folder with an ``ssh`` that knows it, for PATH.
+    """
+
+    home: Path
+    port: int
+    bin: Path
+
+
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[Cluster]:
+    """Start an sshd of its own on a free port, and end it by its process."""
+    search = f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin"
+    sshd = shutil.which("sshd", path=search)
+    missing = [name for name in ("ssh", "ssh-keygen", "rsync") if not shutil.which(name)]
+    missing += [] if sshd else ["sshd"]
+    if missing or sshd is None:
+        raise NoServer(f"not installed: {', '.join(missing)}")
+    (folder / "home").mkdir()
+    (folder / "bin").mkdir()
+    for name in ("host", "key", "unknown"):
+        words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
+        subprocess.run(words, check=True, stdin=subprocess.DEVNULL)
+    shutil.copy(folder / "key.pub", folder / "authorized")
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    known = (folder / "host.pub").read_text()
+    (folder / "known").write_text(f"[127.0.0.1]:{port} {known}")
+    path = f"{os.path.dirname(sys.executable)}:/usr/local/bin:/usr/bin:/bin"
+    (folder / "sshd_config").write_text(_SERVER.format(port=port, folder=folder, path=path))
+    (folder / "ssh_config").write_text(_CLIENT.format(port=port, folder=folder))
+    wrapper = folder / "bin" / "ssh"
+    wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {folder}/ssh_config "$@"\n')
+    wrapper.chmod(0o755)
+    if os.getuid() == 0:
+        os.makedirs("/run/sshd", exist_ok=True)
+    with open(folder / "sshd.log", "wb") as log:
+        server = subprocess.Popen(
+            [sshd, "-D", "-e", "-f", str(folder / "sshd_config")],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        # The server speaks first; ssh tries until it listens.
+        hello = ["-o", "BatchMode=yes", "-o", "ConnectionAttempts=20", "cluster", "true"]
+        done = subprocess.run([str(wrapper), *hello], capture_output=True, text=True, timeout=60)
+        if done.returncode != 0:
+            said = (folder / "sshd.log").read_text().splitlines() or done.stderr.splitlines()
+            raise NoServer(f"sshd does not let us in: {said[-1] if said else 'silent'}")
+        yield Cluster(folder / "home", port, folder / "bin")
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+@pytest.fixture(scope="session")
+def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    wanted = os.environ.get("AEXP_SSHD", "auto")
+    if wanted not in ("auto", "required", "off"):
+        pytest.fail(f"AEXP_SSHD={wanted}: say auto, required or off", pytrace=False)
+    if wanted == "off":
+        pytest.skip("sshd tests not run: AEXP_SSHD=off")
+    with contextlib.ExitStack() as stack:
+        try:
+            made = stack.enter_context(serving(tmp_path_factory.mktemp("sshd")))
+        except NoServer as reason:
+            if wanted == "required":
+                pytest.fail(f"AEXP_SSHD=required, but: {reason}", pytrace=False)
+            pytest.skip(f"sshd tests not run: {reason}")
+        yield made
+
+
+class Desk:
+    """A repository with as many entries as a test wants, and a way to the other machine."""
+
+    def __init__(self, research: Any, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.research = research
+        self.root: Path = research.root
+        self.cluster = cluster
+        self.there = cluster.home / self.root.parent.name / "research"
+        self._monkeypatch = monkeypatch
+
+    def entry(self, number: int, root: Path | None = None, **fields: Any) -> str:
+        """Write the ledger entry of a run and return its id."""
+        sp = {"experiment_id": "E001", "seed": number}
+        job_id = str(compute_job_id(sp))
+        time = "2026-01-02T03:04:05Z"
+        body = {
+            "schema_version": 1,
+            "job_id": job_id,
+            "statepoint": sp,
+            "status": "complete",
+            "started_at": time,
+            "ended_at": time,
+            "promoted_at": time,
+            "registered_machine": "here",
+            **fields,
+        }
+        path = self.path(job_id, root)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(pretty_json(body))
+        return job_id
+
+    def path(self, job_id: str, root: Path | None = None) -> Path:
+        """Return where a run's entry lies: here, or in another record."""
+        return (root or self.root) / ".aexp" / "ledger" / f"{job_id}.json"
+
+    def read(self, job_id: str, root: Path | None = None) -> Any:
+        """Return a run's entry."""
+        return json.loads(self.path(job_id, root).read_bytes())
+
+    def cli(self, *arguments: str, rc: int = 0, root: Path | None = None) -> str:
+        """Call the command line in this process; return what it said, errors too."""
+        self._monkeypatch.chdir(root or self.root)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            done = CliRunner().invoke(cli, arguments)
+        said, code = done.output, done.exit_code
+        if isinstance(done.exception, AexpError):
+            error = done.exception
+            said, code = f"{said}error: {error.message}\nhint: {error.hint}", error.exit_code
+        elif done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        assert code == rc, (arguments, code, said)
+        return said
+
+    def json(self, *arguments: str, rc: int = 0, root: Path | None = None) -> Any:
+        """Return what a verb prints with ``--json``."""
+        return json.loads(self.cli(*arguments, "--json", rc=rc, root=root))
+
+    def add_remote(self, name: str = "engaging") -> None:
+        """Name the folder at the other machine; it does not exist yet."""
+        self.cli("remote", "add", name, f"cluster:{self.root.parent.name}/research")
+
+
+@pytest.fixture
+def desk(research: Any, _cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """Return a repository with a remote ``engaging``."""
+    monkeypatch.setenv("PATH", f"{_cluster.bin}:{os.environ['PATH']}")
+    research.env["PATH"] = f"{_cluster.bin}:{research.env['PATH']}"
+    made = Desk(research, _cluster, monkeypatch)
+    made.add_remote()
+    return made
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep these on one worker: one server is enough."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("sshd"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport]:
+    """Give skipped tests one place in common, so that pytest's summary has one line for all."""
+    report = yield
+    if report.skipped and HERE in item.path.parents and isinstance(report.longrepr, tuple):
+        report.longrepr = (str(HERE / "conftest.py"), None, report.longrepr[2])
+    return report
