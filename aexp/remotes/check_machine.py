@@ -12,7 +12,7 @@ from aexp.remotes.machine import Machine
 _ASK = """
 say() {{ printf 'aexp:%s %s\\n' "$1" "$2"; }}
 ask() {{ name=$1; shift
-  command -v "$1" >/dev/null 2>&1 && say "$name" "$("$@" 2>&1 | head -n 1)"; }}
+  command -v "$1" >/dev/null 2>&1 && say "$name" "$("$@" 2>/dev/null | head -n 1)"; }}
 ask rsync rsync --version
 ask git git --version
 ask python python3 --version
@@ -81,7 +81,7 @@ def check_machine(remote: Remote) -> list[Step]:
     for line in said.lines:
         if line.startswith("aexp:"):
             name, _, detail = line[5:].partition(" ")
-            found[name] = printable(" ".join(detail.split()))
+            found[name] = printable(" ".join(detail.split())) or "there"
     if "done" not in found:
         reason = printable(said.error)[:300] or f"exit code {said.code}"
         return [_step("ssh", False, f"its shell does not work: {reason}", "see ~/.bashrc there")]

@@ -180,9 +180,7 @@ def _pull(
 ) -> Exchange:
     far = look(machine)
     if not far.has_record:
-        raise _missing(
-            remote, f"see its URL: aexp remote list; or send first: aexp sync {remote.name}"
-        )
+        raise _missing(remote, f"see: aexp remote list; or send first: aexp sync {remote.name}")
     added: set[str] = set()
     updated: set[str] = set()
     campaign_files: set[str] = set()

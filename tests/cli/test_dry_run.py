@@ -50,6 +50,7 @@ CASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("link",): ("ENDED", "--experiment", "E002"),
     ("remote", "add"): ("other", "s3://bucket/prefix"),
     ("remote", "remove"): ("archive",),
+    ("sync",): ("archive", "--files", "logs"),
     ("push",): (),
     ("checkpoints", "get"): ("CHECKPOINT", "../weights"),
     ("checkpoints", "pin"): ("CHECKPOINT",),

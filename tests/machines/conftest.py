@@ -1,7 +1,8 @@
 """Two machines for the tests of this folder: this one, and one behind a real sshd on loopback.
 
-``AEXP_SSHD`` says what a missing sshd, ssh or rsync means: ``auto`` (the default) reports the tests as
-not run, on one line that says why; ``required`` makes it a failure; ``off`` does not even try.
+``AEXP_SSHD`` says what a missing sshd, ssh or rsync means: ``auto`` (the default) reports the
+tests as not run, on one line that says why; ``required`` makes it a failure; ``off`` does not
+even try.
 """
 
 import contextlib
@@ -50,8 +51,9 @@ Host nokey
   HostName 127.0.0.1
   Port {port}
   IdentityFile {folder}/unknown
-Host *
+Host * !nokey
   IdentityFile {folder}/key
+Host *
   IdentitiesOnly yes
   UserKnownHostsFile {folder}/known
   GlobalKnownHostsFile /dev/null
