@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Sequence
+from tempfile import TemporaryFile
 from typing import NamedTuple
 
 from aexp.errors import RemoteAway, RemoteDenied, RemoteError
@@ -163,14 +164,24 @@ class Machine:
     def _call(self, command: list[str], *, data: bytes, timeout_s: float | None) -> Said:
         program = command[0]
         try:
-            done = subprocess.run(
-                command,
-                input=data,
-                capture_output=True,
-                timeout=timeout_s,
-                check=False,
-                env={**os.environ, "LC_ALL": "C"},
-            )
+            # Files, not pipes: an ssh that stays for later calls would keep a pipe open.
+            with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
+                given.write(data)
+                given.seek(0)
+                done = subprocess.run(
+                    command,
+                    stdin=given,
+                    stdout=out,
+                    stderr=err,
+                    timeout=timeout_s,
+                    check=False,
+                    env={**os.environ, "LC_ALL": "C"},
+                )
+                out.seek(0)
+                err.seek(0)
+                text = out.read().decode(errors="surrogateescape")
+                error = err.read().decode(errors="replace").strip()
+                return Said(done.returncode, text.splitlines(), error)
         except FileNotFoundError:
             raise RemoteError(
                 f"{program} is not installed here", f"install it: apt-get install {program}"
@@ -179,9 +190,6 @@ class Machine:
             raise RemoteAway(
                 f"remote {self.name} has not answered for {timeout_s:.0f} s", self._again
             ) from None
-        text = done.stdout.decode(errors="surrogateescape")
-        error = done.stderr.decode(errors="replace").strip()
-        return Said(done.returncode, text.splitlines(), error)
 
     @property
     def _again(self) -> str:

@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -43,6 +44,9 @@ _CLIENT = """
 Host cluster
   HostName 127.0.0.1
   Port {port}
+  ControlMaster auto
+  ControlPath {control}/%C
+  ControlPersist 600
 Host stranger
   HostName 127.0.0.1
   Port {port}
@@ -92,6 +96,7 @@ def serving(folder: Path) -> Iterator[Cluster]:
     missing += [] if sshd else ["sshd"]
     if missing or sshd is None:
         raise NoServer(f"not installed: {', '.join(missing)}")
+    control = tempfile.mkdtemp(prefix="aexp-", dir="/tmp")  # the path of a socket is short
     (folder / "home").mkdir()
     (folder / "bin").mkdir()
     for name in ("host", "key", "unknown"):
@@ -105,7 +110,7 @@ def serving(folder: Path) -> Iterator[Cluster]:
     (folder / "known").write_text(f"[127.0.0.1]:{port} {known}")
     path = f"{os.path.dirname(sys.executable)}:/usr/local/bin:/usr/bin:/bin"
     (folder / "sshd_config").write_text(_SERVER.format(port=port, folder=folder, path=path))
-    (folder / "ssh_config").write_text(_CLIENT.format(port=port, folder=folder))
+    (folder / "ssh_config").write_text(_CLIENT.format(port=port, folder=folder, control=control))
     wrapper = folder / "bin" / "ssh"
     wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {folder}/ssh_config "$@"\n')
     wrapper.chmod(0o755)
@@ -121,14 +126,17 @@ def serving(folder: Path) -> Iterator[Cluster]:
     try:
         # The server speaks first; ssh tries until it listens.
         hello = ["-o", "BatchMode=yes", "-o", "ConnectionAttempts=20", "cluster", "true"]
-        done = subprocess.run([str(wrapper), *hello], capture_output=True, text=True, timeout=60)
+        # From here on there is one connection, as docs/sync.md proposes.
+        done = subprocess.run([str(wrapper), *hello], stderr=subprocess.DEVNULL, timeout=60)
         if done.returncode != 0:
-            said = (folder / "sshd.log").read_text().splitlines() or done.stderr.splitlines()
+            said = (folder / "sshd.log").read_text().splitlines()
             raise NoServer(f"sshd does not let us in: {said[-1] if said else 'silent'}")
         yield Cluster(folder / "home", port, folder / "bin")
     finally:
+        subprocess.run([str(wrapper), "-O", "exit", "cluster"], capture_output=True, timeout=60)
         server.terminate()
         server.wait(10)
+        shutil.rmtree(control, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
