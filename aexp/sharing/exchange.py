@@ -144,8 +144,8 @@ def _push(
     if not dry_run:
         if os.path.isdir(repo.workspace):
             _, _, problems = backfill(repo)
-        files_of = repo.machine_label if patterns else None
-        make(repo, machine, with_root=remote.address.scheme == SSH, files_of=files_of)
+        if not far.is_complete or (patterns and not far.has_files):
+            make(machine, with_root=remote.address.scheme == SSH, with_files=bool(patterns))
     added: set[str] = set()
     updated: set[str] = set()
     campaign_files: set[str] = set()

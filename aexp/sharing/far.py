@@ -41,13 +41,15 @@ for name in .aexp .aexp/ledger .aexp/campaigns .aexp/files; do
 done
 [ ! -d .aexp ] || echo aexp:record
 [ ! -d .aexp/files ] || echo aexp:files
+[ -d .aexp/ledger ] && [ -d .aexp/campaigns ] && [ -d .aexp/.incoming ] && echo aexp:complete
 [ ! -f .aexp/installed.json ] || {{ sed 's/^/aexp:| /' .aexp/installed.json; echo; }}
+exit 0
 """
 _MAKE = """
 set -e
 {make}
 cd {root}
-mkdir -p .aexp/ledger .aexp/campaigns .aexp/.incoming/{own} {more}
+mkdir -p .aexp/ledger .aexp/campaigns .aexp/.incoming {more}
 echo aexp:made
 """
 _TAKE_IN = """
@@ -84,6 +86,8 @@ class Far(NamedTuple):
         Whether its folder exists.
     has_record : bool
         Whether there is a folder ``.aexp`` in it.
+    is_complete : bool
+        Whether there are all folders that a push needs.
     has_files : bool
         Whether files of runs were sent there.
     marker : dict
@@ -92,6 +96,7 @@ class Far(NamedTuple):
 
     is_there: bool
     has_record: bool
+    is_complete: bool
     has_files: bool
     marker: dict[str, object]
 
@@ -121,27 +126,32 @@ def look(machine: Machine) -> Far:
         except AexpError:
             marker = {}
     lines = set(said.lines)
-    return Far("aexp:folder" in lines, "aexp:record" in lines, "aexp:files" in lines, marker)
+    return Far(
+        is_there="aexp:folder" in lines,
+        has_record="aexp:record" in lines,
+        is_complete="aexp:complete" in lines,
+        has_files="aexp:files" in lines,
+        marker=marker,
+    )
 
 
-def make(repo: Repo, machine: Machine, *, with_root: bool, files_of: str | None = None) -> None:
+def make(machine: Machine, *, with_root: bool, with_files: bool) -> None:
     """Make the folders at a remote that are missing.
 
     Parameters
     ----------
-    repo : Repo
-        This repository.
     machine : Machine
         The remote.
     with_root : bool
         Also the remote's own folder; not where it may be a disk that is not mounted.
-    files_of : str, optional
-        Also the one for files of this machine's runs.
+    with_files : bool
+        Also the one for files of runs.
     """
     root = machine.shell_path
-    more = f".aexp/files/{files_of}" if files_of else ""
     script = _MAKE.format(
-        root=root, make=f"mkdir -p {root}" if with_root else "", own=own_id(repo), more=more
+        root=root,
+        make=f"mkdir -p {root}" if with_root else "",
+        more=".aexp/files" if with_files else "",
     )
     said = machine.run(script)
     if "aexp:made" not in said.lines:

@@ -77,6 +77,7 @@ def test_a_run_that_has_changed_is_updated_and_never_by_an_older_record(desk: An
 
 
 def test_nothing_is_deleted_and_damage_costs_itself(desk: Any) -> None:
+    desk.by_folder()
     good, bad, torn = (desk.entry(number) for number in range(3))
     assert desk.json("sync")["runs"] == 3
     (desk.there / "notes.txt").write_text("theirs")
@@ -106,6 +107,7 @@ def test_nothing_is_deleted_and_damage_costs_itself(desk: Any) -> None:
 
 def test_campaigns_travel_and_keep_what_they_have(desk: Any) -> None:
     """The peer keeps campaigns in a cache that is never synced."""
+    desk.by_folder()
     (desk.root / "aexp.toml").write_text('project_slug = "mine"\n')
     mine, other = desk.entry(0, project="mine"), desk.entry(1, project="other")
     for campaign, runs in (("both", [mine, other]), ("theirs", [other]), ("empty", [])):

@@ -90,6 +90,7 @@ def test_a_kill_between_sending_and_taking_in(desk: Any) -> None:
 
 
 def test_two_clones_at_once_converge(desk: Any, tmp_path: Path) -> None:
+    desk.by_folder()
     other = tmp_path / "other"
     shutil.copytree(desk.root, other, symlinks=True)
     desk.entry(99)
