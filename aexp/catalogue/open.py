@@ -1,6 +1,7 @@
 """Open the catalogue: what its file knows, and what has changed since."""
 
 import gc
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,9 +11,18 @@ from aexp.catalogue.base import Base
 from aexp.catalogue.connection import connect
 from aexp.catalogue.read import Reader
 from aexp.catalogue.rows import Rows
-from aexp.catalogue.scan import Sources, Unit, changed_paths, racy_paths, scan, unit_of
+from aexp.catalogue.scan import (
+    CAMPAIGNS_FOLDER,
+    Sources,
+    Unit,
+    changed_paths,
+    racy_paths,
+    scan,
+    unit_of,
+)
 from aexp.catalogue.schema import FILE, TABLES, VIEWS, create_table, create_view
 from aexp.errors import AexpError
+from aexp.kb.artifacts import KINDS
 from aexp.model import utc_now
 from aexp.paths import Repo
 from aexp.project import default_slug, project_slug
@@ -83,6 +93,10 @@ def open_refreshed(repo: Repo, *, in_memory: bool = False, rebuild: bool = False
                 if not made.is_much:
                     made.load()
                     return made.opened()
+            elif not made.may_be_much:
+                made.look()
+                made.load()
+                return made.opened("there is too little to keep")
         with files.writing(repo) as moment:
             return made.renew(moment, rebuild=rebuild)
     except duckdb.Error:
@@ -128,6 +142,19 @@ class _Opening:
         """Whether so much has changed that a new file is worth it."""
         weight = sum(_NOTE_WEIGHT if path.endswith(".md") else 1 for path in self.changed)
         return weight > max(KEEP_FROM, _SHARE * len(self.sources.files))
+
+    @property
+    def may_be_much(self) -> bool:
+        """Whether there can be so many files that one to keep them is worth it."""
+        folders = [self._repo.ledger_dir, self._repo.workspace, self._repo.at(CAMPAIGNS_FOLDER)]
+        folders += [self._repo.at(kind.folder) for kind in KINDS.values()]
+        found = 0
+        for folder in folders:
+            try:
+                found += len(os.listdir(folder)) * _NOTE_WEIGHT
+            except OSError:
+                continue
+        return found > KEEP_FROM
 
     def load(self) -> None:
         """Read what has changed, and make the views over it and the base."""
