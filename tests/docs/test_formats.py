@@ -63,9 +63,9 @@ def record_keys() -> Iterator[tuple[str, str]]:
 
 def test_every_key_of_our_record_is_listed() -> None:
     listed = first_cells(part(ARCHITECTURE, "Job document"))
-    from aexp.queue.plan import _SETTINGS
+    from aexp.queue.settings import SETTINGS
 
-    used = {key for key, _ in record_keys()} | set(_SETTINGS)
+    used = {key for key, _ in record_keys()} | set(SETTINGS)
     assert len(used) > 20
     assert used - listed == set()
 
