@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from aexp.catalogue import base as files
-from aexp.catalogue.base import Base
+from aexp.campaigns.read import FOLDER as CAMPAIGNS_FOLDER
+from aexp.catalogue.base import Base, attach, write, writing
 from aexp.catalogue.connection import connect
 from aexp.catalogue.read import Reader
 from aexp.catalogue.rows import Rows
 from aexp.catalogue.scan import (
-    CAMPAIGNS_FOLDER,
     Sources,
     Unit,
     changed_paths,
@@ -20,7 +19,8 @@ from aexp.catalogue.scan import (
     scan,
     unit_of,
 )
-from aexp.catalogue.schema import FILE, TABLES, VIEWS, create_table, create_view
+from aexp.catalogue.schema import FILE, TABLES, VIEWS
+from aexp.catalogue.shape import create_table, create_view
 from aexp.errors import AexpError
 from aexp.kb.artifacts import KINDS
 from aexp.model import utc_now
@@ -97,7 +97,7 @@ def open_refreshed(repo: Repo, *, in_memory: bool = False, rebuild: bool = False
                 made.look()
                 made.load()
                 return made.opened("there is too little to keep")
-        with files.writing(repo) as moment:
+        with writing(repo) as moment:
             return made.renew(moment, rebuild=rebuild)
     except duckdb.Error:
         connection.close()
@@ -124,7 +124,7 @@ class _Opening:
     def attach(self) -> None:
         """Take the latest file as the base; the one attached before stays if there is none."""
         alias = "base" if self.base is None else "newer"
-        found, reason = files.attach(self._connection, self._repo, self._project, alias=alias)
+        found, reason = attach(self._connection, self._repo, self._project, alias=alias)
         if found is None:
             self._reason = reason
         elif self.base is None or found.name != self.base.name:
@@ -171,7 +171,7 @@ class _Opening:
             return self.opened("another process writes it now, or its folder cannot be written")
         if not rebuild and not self.is_much:
             return self.opened("there is too little to keep" if self.base is None else "")
-        name, fault = files.write(
+        name, fault = write(
             self._connection,
             self._repo,
             self.sources,
