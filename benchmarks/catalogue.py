@@ -3,8 +3,10 @@
 import json
 import shutil
 import sys
+import time
 from pathlib import Path
 
+from aexp.catalogue.scan import RACY_NS
 from benchmarks import store
 from benchmarks.peer import CATALOGUE_PEER, PeerUnavailable, install
 from benchmarks.place import Place
@@ -78,6 +80,8 @@ def _fill(ledger: Path, count: int) -> None:
     ledger.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         _entry(ledger, number)
+    # What was written this moment is read again, for it may be written again this moment.
+    time.sleep(RACY_NS / 1e9)
 
 
 def _entry(ledger: Path, number: int) -> None:
