@@ -15,6 +15,7 @@ from aexp.catalogue.scan import (
     Sources,
     Unit,
     changed_paths,
+    paths_of,
     racy_paths,
     scan,
     unit_of,
@@ -227,17 +228,19 @@ def _load(
 ) -> None:
     """Read what has changed, and make the views over it and the base."""
     units = sorted({unit_of(repo, path) for path in changed})
+    # What is wrong with one file of a unit can be found in another.
+    paths = paths_of(repo, sources, units) if base is not None else changed
     connection.execute("CREATE SCHEMA fresh")
     for table in TABLES:
         connection.execute(create_table(table, "fresh"))
     connection.execute("CREATE TABLE fresh.replaced (unit VARCHAR, key VARCHAR)")
     if base is not None and changed:
-        replaced = {*units, *(Unit(FILE, path) for path in changed)}
+        replaced = {*units, *(Unit(FILE, path) for path in changed | paths)}
         with connection.appender("fresh.replaced") as appender:
             appender.append_rows(sorted(replaced))
     with _without_collector():
         rows = Rows(connection)
-        Reader(repo, rows, sources, project).read(units, sorted(changed))
+        Reader(repo, rows, sources, project).read(units, sorted(paths))
     alias = None if base is None else base.alias
     for table in TABLES:
         connection.execute(create_view(table, alias, is_whole=not changed))
