@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SUFFIXES = {".py", ".smk", ".yaml", ".md", ".typed"}
+SUFFIXES = {".py", ".smk", ".sh", ".yaml", ".md", ".typed"}
 
 
 @pytest.fixture(scope="module")
