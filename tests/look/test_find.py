@@ -159,6 +159,7 @@ NAMES = st.text(min_size=1, max_size=8).map(str.strip).filter(lambda name: name 
 VALUES = st.text(min_size=1, max_size=8).map(str.strip).filter(bool)
 
 
+@settings(deadline=None)
 @given(NAMES, st.sampled_from(["=", "!=", "<", "<=", ">", ">=", "~"]), VALUES)
 def test_any_name_can_be_written(name: str, operator: str, value: str) -> None:
     """A name with operators in it is written as a JSON string; the rest is the value."""

@@ -1,7 +1,7 @@
 """Since when: spans and dates, and nothing else."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aexp.errors import UsageError
@@ -39,6 +39,7 @@ def test_what_is_refused(text: str) -> None:
     assert "7d" in str(caught.value.hint)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 99_999), st.sampled_from([("s", 1), ("h", 3600), ("d", 86400)]))
 def test_a_span_is_that_long(count: int, unit: tuple[str, int]) -> None:
     assert epoch(since_stamp(f"{count}{unit[0]}", NOW)) == max(0, NOW - count * unit[1])
