@@ -170,6 +170,15 @@ def test_campaigns_survive_the_cache_and_travel_with_git(
     assert clone("far").json("campaign", "show", "wide") == shown
     assert (shown["question"], [one["job_id"] for one in shown["runs"]]) == (ODD, [run])
 
+    # A run of a clone whose ledger entry has not come is shown as what it is: not known here.
+    entry = lab.root / ".aexp" / "ledger" / f"{run}.json"
+    entry.unlink()
+    assert [one["status"] for one in lab.json("campaign", "show", "wide")["runs"]] == ["unknown"]
+    assert lab.warnings == []
+    entry.write_text("{")
+    assert [one["status"] for one in lab.json("campaign", "show", "wide")["runs"]] == ["unknown"]
+    assert f"{run}.json" in " ".join(lab.warnings)
+
 
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"\xff", b"null", b'{"schema_version": 1}', b"[" * 100_000]
