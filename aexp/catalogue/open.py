@@ -227,7 +227,7 @@ def _load(
     project: str,
 ) -> None:
     """Read what has changed, and make the views over it and the base."""
-    units = sorted({unit_of(repo, path) for path in changed})
+    units = {unit_of(repo, path) for path in changed}
     # What is wrong with one file of a unit can be found in another.
     paths = paths_of(repo, sources, units) if base is not None else changed
     connection.execute("CREATE SCHEMA fresh")
@@ -240,7 +240,7 @@ def _load(
             appender.append_rows(sorted(replaced))
     with _without_collector():
         rows = Rows(connection)
-        Reader(repo, rows, sources, project).read(units, sorted(paths))
+        Reader(repo, rows, sources, project).read(units, paths)
     alias = None if base is None else base.alias
     for table in TABLES:
         connection.execute(create_view(table, alias, is_whole=not changed))
