@@ -148,6 +148,8 @@ def _attempt(job_id: str, item: Mapping[str, Any]) -> Row:
         text(item.get("cause")),
         text(item.get("host")),
         text(item.get("slurm_job_id")),
+        text(item.get("slurm_array_job_id")),
+        text(item.get("slurm_array_task_id")),
         as_json(item.get("resumed_from")),
         real(item.get("max_rss_mb")),
         real(item.get("cpu_s")),

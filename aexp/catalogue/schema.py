@@ -2,7 +2,7 @@
 
 from aexp.catalogue.shape import Column, Table, View
 
-VERSION = 1
+VERSION = 2
 
 # What a row belongs to, and is replaced with: a run, a file of the record, a campaign.
 RUN, FILE, CAMPAIGN = "run", "file", "campaign"
@@ -84,6 +84,8 @@ ATTEMPTS = Table(
         cause VARCHAR why it did not complete
         host VARCHAR where
         slurm_job_id VARCHAR in which Slurm job
+        slurm_array_job_id VARCHAR of which array
+        slurm_array_task_id VARCHAR which task of it
         resumed_from VARCHAR what it went on from
         max_rss_mb DOUBLE peak memory
         cpu_s DOUBLE CPU time

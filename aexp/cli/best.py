@@ -45,7 +45,7 @@ def best(
     """Show the run with the highest, or lowest, final value of a metric.
 
     Only complete runs take part, or those of --status; NaN and infinity never win. Runs with
-    equal values share their rank. For the best average over seeds: aexp table --sort -NAME.
+    equal values share their rank. For the best average over seeds: aexp table --sort=-NAME.
 
     \b
     Examples:

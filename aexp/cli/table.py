@@ -53,7 +53,7 @@ def table(
     \b
     Examples:
       aexp table --experiment E001
-      aexp table --experiment E001 --by model,lr --metric accuracy --sort -accuracy
+      aexp table --experiment E001 --by model,lr --metric accuracy --sort=-accuracy
       aexp table --tag paper --over seed,fold --md
       aexp table --experiment E001 --runs --csv
     """

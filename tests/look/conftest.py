@@ -128,7 +128,8 @@ def fill(lab: Lab, commits: tuple[str, str]) -> None:
         ended_at="2026-01-03T00:00:00Z",
         attempts=[
             {"attempt": 1, "status": "queued", "slurm_job_id": "4711", "host": "n1"},
-            {"attempt": 2, "status": "failed", "slurm_job_id": "4712", "host": "n2"},
+            {"attempt": 2, "status": "failed", "slurm_job_id": "4712", "host": "n2",
+             "slurm_array_job_id": "4700", "slurm_array_task_id": "12"},
         ],
     )  # fmt: skip
     lab.entry(
@@ -144,6 +145,7 @@ def fill(lab: Lab, commits: tuple[str, str]) -> None:
         {"experiment_id": "E002", "x": 1, "text": "a=b<c"},
         metrics={"score": 8.5},
         tag=ODD_TAG,
+        tags=[ODD_TAG, "second"],
         ended_at=utc_at(time.time() - 3600),
         registered_machine="lab2",
         outputs=[{"path": "results/model.pt", "sha256": digest, "size": len(WEIGHTS)}],

@@ -16,6 +16,7 @@ def test_ls_is_list_runs(lab: Any) -> None:
         "queued", "away", "nan", "failed", "cls1", "cls0", "full2", "full1", "full0",
     ]  # fmt: skip
     assert lab.names("ls", "--since", "24h") == ["queued", "away"]
+    assert lab.names("ls", "--tag", "second") == ["away"]
     assert lab.names("ls", "--status", "queued") == ["queued"]
     assert lab.names("ls", "--status", "failed") == ["failed"]
     assert lab.names("ls", "--sp", "lr=0.01", "--limit", "1") == ["failed"]
