@@ -79,7 +79,9 @@ def test_metadata_says_what_is_needed(unpacked: Path):
         "snakemake",
         "snakemake-executor-plugin-slurm",
         "signac",
+        "duckdb",
         "click",
+        "duckdb",
         "pyyaml",
     }
     assert {"wandb", "demo", "all", "dev"} <= set(metadata.get_all("Provides-Extra"))
