@@ -6,7 +6,7 @@ import click
 
 from aexp.cli.output import configuration, note, number, print_table
 from aexp.cli.query_options import asked_catalogue, nothing, query_options
-from aexp.cli.rendering import Output, cell, output_options, render
+from aexp.cli.rendering import Output, exact, output_options, render
 from aexp.model import printable, short
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _print(
     def text() -> None:
         shown = [
             [
-                *(cell(one.group[key]) if key in one.group else "-" for key in keys),
+                *(exact(one.group[key]) if key in one.group else "-" for key in keys),
                 one.rank if len(ranking.best) > 1 else None,
                 short(one.run.job_id),
                 number(one.value),

@@ -81,7 +81,6 @@ def test_metadata_says_what_is_needed(unpacked: Path):
         "signac",
         "duckdb",
         "click",
-        "duckdb",
         "pyyaml",
     }
     assert {"wandb", "demo", "all", "dev"} <= set(metadata.get_all("Provides-Extra"))
