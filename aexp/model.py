@@ -85,6 +85,13 @@ class Run(NamedTuple):
         return value if isinstance(value, str) else None
 
     @property
+    def tags(self) -> list[str]:
+        """All labels of the run, the batch's first."""
+        more = self.record.get("tags")
+        found = [self.tag, *(more if isinstance(more, list) else [])]
+        return list(dict.fromkeys(item for item in found if isinstance(item, str)))
+
+    @property
     def after(self) -> list[str]:
         """Ids of the runs that must be complete before this one starts."""
         value = self.record.get("after")

@@ -3,8 +3,10 @@
 import json
 import shutil
 import sys
+import time
 from pathlib import Path
 
+from aexp.catalogue.scan import RACY_NS
 from benchmarks import store
 from benchmarks.peer import CATALOGUE_PEER, PeerUnavailable, install
 from benchmarks.place import Place
@@ -78,6 +80,8 @@ def _fill(ledger: Path, count: int) -> None:
     ledger.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         _entry(ledger, number)
+    # What was written this moment is read again, for it may be written again this moment.
+    time.sleep(RACY_NS / 1e9)
 
 
 def _entry(ledger: Path, number: int) -> None:
@@ -134,15 +138,14 @@ def _against_the_peer(place: Place, count: int, ours: dict[str, Cost]) -> list[R
         print(f"{CATALOGUE_PEER} cannot be installed ({error})", file=sys.stderr)
         return []
     repo = place.folder("catalogue-peer")
-    catalogue = repo / "catalogue"
     repo.mkdir()
-    text = f'[project]\nslug = "bench"\nroot = "{repo}"\ncatalog_dir = "{catalogue}"\n'
-    (repo / ".bth.toml").write_text(text)
-    floor = place.floor("peer_runs", catalogue, str(count))
-    measure([str(peer.with_name("python")), *floor[1:]], repo)
+    home = ["env", f"HOME={repo}"]  # where it keeps the runs of all projects
+    (repo / ".bth.toml").write_text(f'[project]\nslug = "bench"\nroot = "{repo}"\n')
+    floor = place.floor("peer_runs", repo / ".bth" / "catalog", str(count))
+    measure([*home, str(peer.with_name("python")), *floor[1:]], repo)
     sql = "SELECT status, count(*), avg(duration_s) FROM runs GROUP BY ALL"
     costs = {
-        name: measure([str(peer), *words], repo)
+        name: measure([*home, str(peer), *words], repo)
         for name, words in (
             ("ls before its compact", ("ls",)),
             ("its first compact", ("compact",)),

@@ -1,5 +1,6 @@
 """A real research repository for every test: real git, real files, real processes."""
 
+import atexit
 import contextlib
 import json
 import os
@@ -15,7 +16,9 @@ from typing import Any
 import pytest
 
 # Tests set repositories up, which puts them on the user's list of projects: not on a person's.
-os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="aexp-tests-")
+_CONFIG = tempfile.TemporaryDirectory(prefix="aexp-tests-", ignore_cleanup_errors=True)
+atexit.register(_CONFIG.cleanup)
+os.environ["XDG_CONFIG_HOME"] = _CONFIG.name
 
 # Under nohup, or in the background of a script, every child would ignore them; tests send them.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

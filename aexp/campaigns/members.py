@@ -5,10 +5,12 @@ from typing import Any
 
 from aexp.campaigns.read import load_campaign
 from aexp.errors import AexpError, CorruptFileWarning
+from aexp.ledger.entries import list_ledger_job_ids
 from aexp.model import PROVENANCE_KEYS
 from aexp.paths import Repo
 from aexp.runs.batches import value_order
-from aexp.runs.known import RunRecord, read_known, record_of
+from aexp.runs.known import RunRecord, known_run, record_of
+from aexp.runs.store import run_ids
 
 UNKNOWN = "unknown"
 
@@ -24,6 +26,7 @@ def campaign_facts(repo: Repo, campaign_id: str) -> dict[str, Any]:
         If its own file cannot be read.
     """
     files = load_campaign(repo, campaign_id)
+    known = {*run_ids(repo), *list_ledger_job_ids(repo)}
     said = files.campaign._asdict()
     said["id"] = said.pop("campaign_id")
     return {
@@ -32,7 +35,9 @@ def campaign_facts(repo: Repo, campaign_id: str) -> dict[str, Any]:
         "conclusion": None if files.conclusion is None else files.conclusion._asdict(),
         "late": list(files.late),
         "lost": list(files.lost),
-        "runs": sorted((_run(repo, job_id) for job_id in files.runs), key=_by_configuration),
+        "runs": sorted(
+            (_run(repo, job_id, job_id in known) for job_id in files.runs), key=_by_configuration
+        ),
     }
 
 
@@ -42,13 +47,11 @@ def _by_configuration(run: dict[str, Any]) -> tuple[Any, ...]:
     return run["experiment_id"] or "", *values, ("", ()), (run["job_id"],)
 
 
-def _run(repo: Repo, job_id: str) -> dict[str, Any]:
+def _run(repo: Repo, job_id: str, is_known: bool) -> dict[str, Any]:
+    # Of a clone whose entry has not come yet, or with files that cannot be read.
+    record = RunRecord(job_id, None, None, UNKNOWN, {}, {}, None, None, None)
     try:
-        record = record_of(read_known(repo, job_id))
+        record = record_of(known_run(repo, job_id)) if is_known else record
     except AexpError as error:
-        # Of a clone whose entry has not come yet, or a file that cannot be read.
-        warnings.warn(
-            f"run {job_id} of the campaign: {error.message}", CorruptFileWarning, stacklevel=3
-        )
-        record = RunRecord(job_id, None, None, UNKNOWN, {}, {}, None, None, None)
+        warnings.warn(error.message, CorruptFileWarning, stacklevel=4)
     return record._asdict()

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aexp.catalogue.connection import quoted
 from aexp.catalogue.scan import Sources
-from aexp.catalogue.schema import TABLES, VERSION, create_table, stored_rows
+from aexp.catalogue.schema import TABLES, VERSION
+from aexp.catalogue.shape import create_table, stored_rows
 from aexp.errors import AexpError
 from aexp.files import read_object, remove, write_atomic
 from aexp.paths import Repo

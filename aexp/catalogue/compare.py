@@ -8,6 +8,7 @@ from aexp.environment.compare import differences
 from aexp.environment.record import read_environment
 from aexp.errors import AexpError, GitError
 from aexp.git import code_pathspec, run_git
+from aexp.ledger.entries import load_ledger_entry
 from aexp.ledger.footprint import FILE_KEYS
 from aexp.ledger.projection import describe
 from aexp.model import PROVENANCE_KEYS, section
@@ -75,7 +76,7 @@ def compare_runs(repo: Repo, a: KnownRun, b: KnownRun) -> Comparison:
     Environments are compared fact by fact where both are recorded here, else by their
     digests. Between two commits the files are named that differ, as far as git has both.
     """
-    one, other = _told(a), _told(b)
+    one, other = _told(repo, a), _told(repo, b)
     found = _of("run", _run(one), _run(other))
     found += _of("state point", _state_point(one), _state_point(other))
     found += _of("metrics", section(one, "metrics"), section(other, "metrics"))
@@ -87,8 +88,12 @@ def compare_runs(repo: Repo, a: KnownRun, b: KnownRun) -> Comparison:
     return Comparison(found, unknown)
 
 
-def _told(known: KnownRun) -> dict[str, Any]:
-    machine = known.run.record.get("registered_machine") or known.machine
+def _told(repo: Repo, known: KnownRun) -> dict[str, Any]:
+    if known.machine is not None:
+        entry = load_ledger_entry(repo, known.run.job_id)
+        if entry is not None:
+            return entry
+    machine = known.run.record.get("registered_machine")
     return describe(known.run, registered_machine=machine)
 
 

@@ -22,15 +22,19 @@ def connect() -> "duckdb.DuckDBPyConnection":
     """Return a connection to a database in memory, not yet locked."""
     import duckdb
 
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     config = {
         **_CONFIG,
         "threads": min(_THREADS, len(os.sched_getaffinity(0))),
-        "memory_limit": f"{memory >> 20}MiB",
+        "memory_limit": f"{memory_bytes() >> 20}MiB",
     }
     connection = duckdb.connect(":memory:", config=config)
     connection.execute("SET TimeZone = 'UTC'")
     return connection
+
+
+def memory_bytes() -> int:
+    """Return how much memory DuckDB may have: half of the machine's."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 def lock(connection: "duckdb.DuckDBPyConnection") -> None:

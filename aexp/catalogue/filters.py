@@ -22,6 +22,12 @@ _FACTS = (
     "r.outcome"
 )
 _LAST = "greatest(r.queued_at, r.started_at, r.ended_at)"
+# A task of an array is also called by the array's id and its number: 4711_3.
+_SLURM_IDS = (
+    "slurm_job_id",
+    "slurm_array_job_id",
+    "slurm_array_job_id || '_' || slurm_array_task_id",
+)
 _CHUNK = 1 << 20
 _NAMES = {"params": "parameter", "metrics": "metric"}
 
@@ -40,7 +46,7 @@ class RunQuery(NamedTuple):
     params, metrics : tuple of Comparison
         Every one of them.
     slurm_job : str or None
-        An attempt was executed in this job.
+        An attempt was executed in this job, array, or task of an array.
     output_file : str or None
         They made a file whose path matches, or that has this file's content.
     """
@@ -139,7 +145,9 @@ def _conditions(repo: Repo, query: RunQuery) -> tuple[list[str], list[Any]]:
             sql, bound = sql_of(one)
             add(f"r.job_id IN (SELECT job_id FROM {table} WHERE {sql})", *bound)
     if query.slurm_job is not None:
-        add("r.job_id IN (SELECT job_id FROM attempts WHERE slurm_job_id = ?)", query.slurm_job)
+        is_it = " OR ".join(f"{name} = ?" for name in _SLURM_IDS)
+        sql = f"r.job_id IN (SELECT job_id FROM attempts WHERE {is_it})"
+        add(sql, *[query.slurm_job] * len(_SLURM_IDS))
     if query.output_file is not None:
         patterns, digest = _wanted_file(repo, query.output_file)
         is_it = " OR ".join(["path GLOB ?"] * len(patterns) + ["sha256 = ?"] * bool(digest))

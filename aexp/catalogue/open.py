@@ -1,18 +1,29 @@
 """Open the catalogue: what its file knows, and what has changed since."""
 
 import gc
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from aexp.catalogue import base as files
-from aexp.catalogue.base import Base
+from aexp.campaigns.read import FOLDER as CAMPAIGNS_FOLDER
+from aexp.catalogue.base import Base, attach, write, writing
 from aexp.catalogue.connection import connect
 from aexp.catalogue.read import Reader
 from aexp.catalogue.rows import Rows
-from aexp.catalogue.scan import Sources, Unit, changed_paths, racy_paths, scan, unit_of
-from aexp.catalogue.schema import FILE, TABLES, VIEWS, create_table, create_view
+from aexp.catalogue.scan import (
+    Sources,
+    Unit,
+    changed_paths,
+    paths_of,
+    racy_paths,
+    scan,
+    unit_of,
+)
+from aexp.catalogue.schema import FILE, TABLES, VIEWS
+from aexp.catalogue.shape import create_table, create_view
 from aexp.errors import AexpError
+from aexp.kb.artifacts import KINDS
 from aexp.model import utc_now
 from aexp.paths import Repo
 from aexp.project import default_slug, project_slug
@@ -83,7 +94,11 @@ def open_refreshed(repo: Repo, *, in_memory: bool = False, rebuild: bool = False
                 if not made.is_much:
                     made.load()
                     return made.opened()
-        with files.writing(repo) as moment:
+            elif not made.may_be_much:
+                made.look()
+                made.load()
+                return made.opened("there is too little to keep")
+        with writing(repo) as moment:
             return made.renew(moment, rebuild=rebuild)
     except duckdb.Error:
         connection.close()
@@ -110,7 +125,7 @@ class _Opening:
     def attach(self) -> None:
         """Take the latest file as the base; the one attached before stays if there is none."""
         alias = "base" if self.base is None else "newer"
-        found, reason = files.attach(self._connection, self._repo, self._project, alias=alias)
+        found, reason = attach(self._connection, self._repo, self._project, alias=alias)
         if found is None:
             self._reason = reason
         elif self.base is None or found.name != self.base.name:
@@ -129,6 +144,19 @@ class _Opening:
         weight = sum(_NOTE_WEIGHT if path.endswith(".md") else 1 for path in self.changed)
         return weight > max(KEEP_FROM, _SHARE * len(self.sources.files))
 
+    @property
+    def may_be_much(self) -> bool:
+        """Whether there can be so many files that one to keep them is worth it."""
+        folders = [self._repo.ledger_dir, self._repo.workspace, self._repo.at(CAMPAIGNS_FOLDER)]
+        folders += [self._repo.at(kind.folder) for kind in KINDS.values()]
+        found = 0
+        for folder in folders:
+            try:
+                found += len(os.listdir(folder)) * _NOTE_WEIGHT
+            except OSError:
+                continue
+        return found > KEEP_FROM
+
     def load(self) -> None:
         """Read what has changed, and make the views over it and the base."""
         _load(self._connection, self._repo, self.sources, self.changed, self.base, self._project)
@@ -144,7 +172,7 @@ class _Opening:
             return self.opened("another process writes it now, or its folder cannot be written")
         if not rebuild and not self.is_much:
             return self.opened("there is too little to keep" if self.base is None else "")
-        name, fault = files.write(
+        name, fault = write(
             self._connection,
             self._repo,
             self.sources,
@@ -199,18 +227,20 @@ def _load(
     project: str,
 ) -> None:
     """Read what has changed, and make the views over it and the base."""
-    units = sorted({unit_of(repo, path) for path in changed})
+    units = {unit_of(repo, path) for path in changed}
+    # What is wrong with one file of a unit can be found in another.
+    paths = paths_of(repo, sources, units) if base is not None else changed
     connection.execute("CREATE SCHEMA fresh")
     for table in TABLES:
         connection.execute(create_table(table, "fresh"))
     connection.execute("CREATE TABLE fresh.replaced (unit VARCHAR, key VARCHAR)")
     if base is not None and changed:
-        replaced = {*units, *(Unit(FILE, path) for path in changed)}
+        replaced = {*units, *(Unit(FILE, path) for path in changed | paths)}
         with connection.appender("fresh.replaced") as appender:
             appender.append_rows(sorted(replaced))
     with _without_collector():
         rows = Rows(connection)
-        Reader(repo, rows, sources, project).read(units, sorted(changed))
+        Reader(repo, rows, sources, project).read(units, paths)
     alias = None if base is None else base.alias
     for table in TABLES:
         connection.execute(create_view(table, alias, is_whole=not changed))

@@ -10,14 +10,13 @@ from aexp.catalogue.rows import Rows
 from aexp.catalogue.run_rows import TOO_DEEP, add_run
 from aexp.catalogue.scan import (
     LEDGER,
-    OF_CAMPAIGN,
     Sources,
     Stat,
     Unit,
+    campaign_paths,
     kind_of,
     ledger_path,
     store_path,
-    unit_of,
 )
 from aexp.catalogue.schema import CAMPAIGN, RUN
 from aexp.catalogue.values import TooDeep, text
@@ -55,10 +54,7 @@ class Reader:
         self._project = project
         self._label = repo.machine_label
         self._faults: dict[str, str] = {}
-        self._campaigns: dict[str, list[str]] = {}
-        for path in self._files:
-            if kind_of(repo, path) == OF_CAMPAIGN:
-                self._campaigns.setdefault(unit_of(repo, path).key, []).append(path)
+        self._campaigns = campaign_paths(repo, sources)
 
     def read(self, units: Iterable[Unit], paths: Iterable[str]) -> None:
         """Add the rows of some units, and of the files in `paths`."""
@@ -140,24 +136,26 @@ class Reader:
 
     def _document(self, job_id: str) -> Run | None:
         path = store_path(self._repo, job_id)
-        stat = self._files.get(path)
-        if stat is None:
-            return None
-        folder = os.path.dirname(path)
-        if stat[0] < 0 and os.path.lexists(self._repo.at(path)):
-            self._faults[path] = "is a link or a folder"
-            return None
-        try:
-            sp = self._object(f"{folder}/{STATEPOINT}", 0)
-            doc = self._object(path, max(stat[0], 0))
-        except CorruptFile as error:
-            self._faults[path] = error.message
-            return None
+        point = store_path(self._repo, job_id, STATEPOINT)
+        found = {}
+        for name in (path, point):
+            stat = self._files.get(name)
+            if stat is None:
+                continue
+            if stat[0] < 0:
+                self._faults[name] = "is a link or a folder"
+                return None
+            try:
+                found[name] = self._object(name, stat[0])
+            except CorruptFile as error:
+                self._faults[name] = error.message
+                return None
+        sp = found.get(point)
         if sp is None:
-            if os.path.lexists(self._repo.at(path)):
+            if path in found:
                 self._faults[path] = f"has no {STATEPOINT} beside it"
             return None
-        return Run(job_id, sp, doc or {})
+        return Run(job_id, sp, found.get(path) or {})
 
     def _object(self, path: str, size: int) -> dict[str, Any] | None:
         """Return a JSON object; the reason why not is a `CorruptFile` without the path."""

@@ -72,7 +72,9 @@ def add_run(
     link, environment = section(told, "run_link"), section(told, "environment")
     tracker = section(told, "tracker")
     tags = texts(told.get("tags"))
-    tag = text(told.get("tag")) or (tags[0] if tags else None)
+    tag = text(told.get("tag"))
+    if tag is None and tags:
+        tag = tags[0]
     rows.runs.append(
         (
             job_id,
@@ -86,7 +88,7 @@ def add_run(
             text(told.get("name")),
             text(sp.get("condition")),
             tag,
-            tags or ([tag] if tag else None),
+            tags or (None if tag is None else [tag]),
             command or _argv(sp),
             text(told.get("cause")),
             whole(told.get("returncode")),
@@ -146,6 +148,8 @@ def _attempt(job_id: str, item: Mapping[str, Any]) -> Row:
         text(item.get("cause")),
         text(item.get("host")),
         text(item.get("slurm_job_id")),
+        text(item.get("slurm_array_job_id")),
+        text(item.get("slurm_array_task_id")),
         as_json(item.get("resumed_from")),
         real(item.get("max_rss_mb")),
         real(item.get("cpu_s")),

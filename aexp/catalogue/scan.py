@@ -3,7 +3,7 @@
 import os
 import stat
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from aexp.campaigns.read import CAMPAIGN as CAMPAIGN_FILE
@@ -14,12 +14,12 @@ from aexp.catalogue.schema import CAMPAIGN, FILE, RUN
 from aexp.kb.artifacts import KINDS
 from aexp.ledger.folders import LEDGER as LEDGER_FOLDER
 from aexp.model import JOB_ID
-from aexp.paths import DOCUMENT, Repo
+from aexp.paths import DOCUMENT, STATEPOINT, Repo
 
 LEDGER, STORE, RECORD, OF_CAMPAIGN = "ledger", "store", "record", "campaign"
 # Size, modification, change of the inode (nanoseconds since 1970), number of the inode.
 Stat = tuple[int, int, int, int]
-# A link, a folder, or a run without a document: its size says nothing, it is read every time.
+# A link or a folder: its size says nothing, it is looked at every time.
 _NO_FILE: Stat = (-1, 0, 0, 0)
 _POSITIVE = (1 << 63) - 1
 # A file that changed so shortly before it was read may have changed again, unseen by `stat`.
@@ -110,11 +110,12 @@ def _store(repo: Repo) -> Iterator[tuple[str, Stat]]:
         return
     for name in names:
         if len(name) == 32 and JOB_ID.fullmatch(name):
-            try:
-                found = _stat(os.lstat(f"{repo.workspace}/{name}/{DOCUMENT}"))
-            except OSError:
-                found = _NO_FILE
-            yield f"{workspace}/{name}/{DOCUMENT}", found
+            for file in (DOCUMENT, STATEPOINT):
+                try:
+                    found = os.lstat(f"{repo.workspace}/{name}/{file}")
+                except OSError:
+                    continue
+                yield f"{workspace}/{name}/{file}", _stat(found)
 
 
 def kind_of(repo: Repo, path: str) -> str:
@@ -145,9 +146,33 @@ def ledger_path(job_id: str) -> str:
     return f"{LEDGER_FOLDER}/{job_id}.json"
 
 
-def store_path(repo: Repo, job_id: str) -> str:
-    """Return where a run's document lies, relative to the repository."""
-    return f"{repo.store}/workspace/{job_id}/{DOCUMENT}"
+def store_path(repo: Repo, job_id: str, name: str = DOCUMENT) -> str:
+    """Return where a file of a run lies, relative to the repository."""
+    return f"{repo.store}/workspace/{job_id}/{name}"
+
+
+def campaign_paths(repo: Repo, sources: Sources) -> dict[str, list[str]]:
+    """Return the files of each campaign."""
+    found: dict[str, list[str]] = {}
+    for path in sources.files:
+        if path.startswith(CAMPAIGNS_FOLDER + "/"):
+            found.setdefault(unit_of(repo, path).key, []).append(path)
+    return found
+
+
+def paths_of(repo: Repo, sources: Sources, units: Iterable[Unit]) -> set[str]:
+    """Return all files that some units are read from."""
+    campaigns = campaign_paths(repo, sources)
+    found: set[str] = set()
+    for unit, key in units:
+        if unit == RUN:
+            found.add(ledger_path(key))
+            found.update(store_path(repo, key, name) for name in (DOCUMENT, STATEPOINT))
+        elif unit == CAMPAIGN:
+            found.update(campaigns.get(key, ()))
+        else:
+            found.add(key)
+    return found & sources.files.keys()
 
 
 def changed_paths(old: Mapping[str, Stat], new: Mapping[str, Stat], scanned_ns: int) -> set[str]:

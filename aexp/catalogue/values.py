@@ -63,7 +63,7 @@ def texts(value: Any) -> list[str] | None:
     return [item for item in value if type(item) is str] or None
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False).encode
 
 
 def as_json(value: Any) -> str | None:

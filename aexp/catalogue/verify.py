@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 from aexp.catalogue.catalogue import Catalogue, open_catalogue
-from aexp.catalogue.schema import TABLES, Table
+from aexp.catalogue.schema import TABLES
+from aexp.catalogue.shape import Table
 from aexp.paths import Repo
 
 _SHOWN = 20

@@ -6,7 +6,7 @@ import click
 
 from aexp.cli.output import configuration, note, number, print_table
 from aexp.cli.query_options import asked_catalogue, nothing, query_options
-from aexp.cli.rendering import Output, cell, output_options, render
+from aexp.cli.rendering import Output, exact, output_options, render
 from aexp.model import printable, short
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def best(
     """Show the run with the highest, or lowest, final value of a metric.
 
     Only complete runs take part, or those of --status; NaN and infinity never win. Runs with
-    equal values share their rank. For the best average over seeds: aexp table --sort -NAME.
+    equal values share their rank. For the best average over seeds: aexp table --sort=-NAME.
 
     \b
     Examples:
@@ -92,7 +92,7 @@ def _print(
     def text() -> None:
         shown = [
             [
-                *(cell(one.group[key]) if key in one.group else "-" for key in keys),
+                *(exact(one.group[key]) if key in one.group else "-" for key in keys),
                 one.rank if len(ranking.best) > 1 else None,
                 short(one.run.job_id),
                 number(one.value),

@@ -75,7 +75,12 @@ def _print(found: "Review", metrics: tuple[str, ...]) -> None:
 @click.command("report")
 @click.argument("campaign_id", metavar="ID")
 @click.option(
-    "--format", "form", type=click.Choice(["md", "html"]), default="md", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(["md", "html"]),
+    default="md",
+    show_default=True,
+    help="Markdown, or one HTML file.",
 )
 @click.option("--output", "-o", metavar="FILE", help="Write it there instead of printing it.")
 def report(campaign_id: str, form: str, output: str | None) -> None:
@@ -83,7 +88,7 @@ def report(campaign_id: str, form: str, output: str | None) -> None:
 
     \b
     Examples:
-      aexp campaign report wider-layers > report.md
+      aexp campaign report wider-layers -o report.md
       aexp campaign report wider-layers --format html -o report.html
     """
     from aexp.files import write_atomic

@@ -1,12 +1,13 @@
 """``aexp diff``."""
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from aexp.cli.output import note, number, print_table
-from aexp.cli.rendering import Output, cell, output_options, render
+from aexp.cli.rendering import Output, cell, exact, output_options, render
 from aexp.ledger.entries import has_entries
 from aexp.model import printable, short
 from aexp.paths import Repo
@@ -76,10 +77,14 @@ def _print(out: Output, ids: list[str], found: "Comparison") -> None:
 def _shown(one: "Difference") -> list[Any]:
     from aexp.environment.compare import as_text
 
-    def value(side: Any) -> str:
-        if side is None or isinstance(side, str):
-            return as_text(side)
-        return cell(side)
+    def sides(spell: Callable[[Any], str]) -> list[str]:
+        return [
+            as_text(side) if side is None or isinstance(side, str) else spell(side)
+            for side in (one.a, one.b)
+        ]
 
+    shown = sides(cell)
+    if shown[0] == shown[1]:  # they differ, if not in the first digits
+        shown = sides(exact)
     change = "" if one.change is None else f"{'+' if one.change >= 0 else ''}{number(one.change)}"
-    return [one.name, value(one.a), value(one.b), change]
+    return [one.name, *shown, change]

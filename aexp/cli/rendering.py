@@ -193,4 +193,5 @@ def _markdown_cell(value: Any) -> str:
 def _echo(text: str) -> None:
     if sys.stdout.isatty():
         text = "\n".join(map(printable, text.split("\n")))
-    click.echo(text.encode(errors="backslashreplace").decode())
+    # click takes colors out of what it prints to a file; here they are part of a value.
+    click.echo(text.encode(errors="backslashreplace").decode(), color=True)

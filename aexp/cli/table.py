@@ -7,7 +7,7 @@ import click
 
 from aexp.cli.output import note, number, print_table
 from aexp.cli.query_options import asked_catalogue, nothing, query_options
-from aexp.cli.rendering import Output, cell, output_options, plain, render
+from aexp.cli.rendering import Output, exact, output_options, plain, render
 from aexp.model import printable, short
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def table(
     \b
     Examples:
       aexp table --experiment E001
-      aexp table --experiment E001 --by model,lr --metric accuracy --sort -accuracy
+      aexp table --experiment E001 --by model,lr --metric accuracy --sort=-accuracy
       aexp table --tag paper --over seed,fold --md
       aexp table --experiment E001 --runs --csv
     """
@@ -177,9 +177,9 @@ def _print_runs(
 
 
 def _cell(params: dict[str, Any], key: str) -> str:
-    return cell(params[key]) if key in params and params[key] is not None else (
-        "null" if key in params else "-"
-    )  # fmt: skip
+    if key not in params:
+        return "-"
+    return "null" if params[key] is None else exact(params[key])
 
 
 def _number(value: Any) -> str:

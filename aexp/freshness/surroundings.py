@@ -80,7 +80,9 @@ class Surroundings:
         """Return what git says of the code since a commit; nothing when it is the same."""
         if commit not in self._commits:
             try:
-                done = run_git(self._repo, "diff", "--quiet", commit, *code_pathspec(self._repo))
+                # Not even git's index is written.
+                words = ("-c", "diff.autoRefreshIndex=false", "diff", "--quiet", commit)
+                done = run_git(self._repo, *words, *code_pathspec(self._repo))
                 said = {0: "", 1: f"some code has changed since {commit[:12]}"}
                 problem = said.get(done.code, f"its commit {commit[:12]} is not in this clone")
             except AexpError as error:

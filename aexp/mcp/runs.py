@@ -23,9 +23,9 @@ from aexp.mcp.tool import Effect, Needs, Toolbox
 from aexp.model import short
 from aexp.paths import Repo
 from aexp.runs.create import create_plain_run
-from aexp.runs.facts import count_statuses, log_of_attempt, read_tail, run_details, run_facts
-from aexp.runs.select import find_matching
-from aexp.runs.store import read_run, resolve_id
+from aexp.runs.facts import count_statuses, known_details, known_facts, log_of_attempt, read_tail
+from aexp.runs.known import find_known, read_known
+from aexp.runs.store import resolve_id
 
 tools = Toolbox()
 
@@ -48,7 +48,8 @@ class RunRow(Value):
     metrics: Object
     cause: Text
     progress: Object | None
-    workspace: str
+    workspace: Text
+    machine: Text
 
 
 class RunList(Result):
@@ -109,11 +110,12 @@ def list_runs(
     sp: Assignments | None = None,
     limit: Limit = 100,
 ) -> RunList:
-    """List runs with their configuration and final metrics, in queue order.
+    """List runs with their configuration and final metrics, the newest first.
 
     Every filter that is given must match. `total` counts all that match, also past `limit`.
+    Runs of other machines are known from the ledger.
     """
-    found = find_matching(
+    found = find_known(
         repo,
         chosen_runs(
             experiment_id=experiment_id,
@@ -123,15 +125,14 @@ def list_runs(
             sp=sp,
         ),
     )
-    rows = [RunRow.model_validate(run_facts(repo, run)) for run in found[:limit]]
+    rows = [RunRow.model_validate(known_facts(repo, known)) for known in found[:limit]]
     return RunList(total=len(found), runs=rows)
 
 
 @tools.add(Effect.READS, needs=Needs.STORE)
 def show_run(repo: Repo, job_id: RunId) -> RunDetails:
     """Show one run: configuration, metrics, every attempt, the last error, where its log lies."""
-    run = read_run(repo, resolve_id(repo, job_id))
-    return RunDetails.model_validate(run_details(repo, run))
+    return RunDetails.model_validate(known_details(repo, read_known(repo, job_id)))
 
 
 @tools.add(Effect.READS, needs=Needs.STORE)

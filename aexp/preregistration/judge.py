@@ -41,8 +41,8 @@ class Judgement(NamedTuple):
 
     def as_record(self) -> dict[str, Any]:
         """Return it as the job document keeps it."""
-        record: dict[str, Any] = {"outcome": self.outcome, "residual": self.residual}
-        return {**record, "notes": self.notes} if self.notes else record
+        told: dict[str, Any] = {"outcome": self.outcome, "residual": self.residual}
+        return {**told, "notes": self.notes} if self.notes else told
 
 
 def is_declared(run: Run) -> bool:

@@ -105,7 +105,7 @@ class Registrar:
         if found.meaning is None:
             return self._invalid(found, script)
         meaning = found.meaning
-        record: dict[str, Any] = {
+        kept: dict[str, Any] = {
             "mode": DECLARED,
             "sidecar": found.path,
             "sha256": found.sha256,
@@ -120,17 +120,17 @@ class Registrar:
             ],
         }
         mode = self._mode or meaning.agent_mode
-        return Registration({**record, **({"agent_mode": mode} if mode else {})}, [])
+        return Registration({**kept, **({"agent_mode": mode} if mode else {})}, [])
 
     def _bypass(self, found: Sidecar | None) -> Registration:
-        record: dict[str, Any] = {"mode": BYPASSED}
+        kept: dict[str, Any] = {"mode": BYPASSED}
         if found is not None:
-            record["sidecar"] = found.path
+            kept["sidecar"] = found.path
             if found.sha256 is not None:
-                record["sha256"] = found.sha256
+                kept["sha256"] = found.sha256
         if self._mode:
-            record["agent_mode"] = self._mode
-        return Registration(record, [])
+            kept["agent_mode"] = self._mode
+        return Registration(kept, [])
 
     def _without(self, script: Script | None) -> Registration:
         if script is not None and script.needs_sidecar:

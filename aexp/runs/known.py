@@ -114,8 +114,20 @@ def read_known(repo: Repo, text: str) -> KnownRun:
     prefix = parse_prefix(text)
     ledger = list_ledger_job_ids(repo)
     ids = {job_id for job_id in (*run_ids(repo), *ledger) if job_id.startswith(prefix)}
-    job_id = the_only_one(repo, prefix, sorted(ids))
-    entry = load_ledger_entry(repo, job_id) if job_id in ledger else None
+    return known_run(repo, the_only_one(repo, prefix, sorted(ids)))
+
+
+def known_run(repo: Repo, job_id: str) -> KnownRun:
+    """Return the run of an id, of store or ledger, without a look at any other.
+
+    Raises
+    ------
+    RunNotFound
+        If neither knows it.
+    CorruptFile
+        If what the store has of it cannot be read.
+    """
+    entry = load_ledger_entry(repo, job_id)
     if entry is not None and not os.path.exists(repo.run_file(job_id, STATEPOINT)):
         return of_entry(job_id, entry)
     return _unless_ended_elsewhere(read_run(repo, job_id), entry)

@@ -14,8 +14,10 @@ class RunFilter(NamedTuple):
 
     Attributes
     ----------
-    experiment_id, hypothesis_id, tag, status : str or None
+    experiment_id, hypothesis_id, status : str or None
         Equal to the run's own.
+    tag : str or None
+        One of the run's labels.
     sp : mapping
         State-point keys and values; a value given as text also matches what it spells
         (`aexp.kb.values.same_value`).
@@ -32,7 +34,7 @@ class RunFilter(NamedTuple):
         return (
             (self.experiment_id is None or run.experiment_id == self.experiment_id)
             and (self.hypothesis_id is None or run.link.get("hypothesis_id") == self.hypothesis_id)
-            and (self.tag is None or run.tag == self.tag)
+            and (self.tag is None or run.tag == self.tag or self.tag in run.tags)
             and (self.status is None or run.status == self.status)
             and has_values(run.sp, self.sp)
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from aexp.campaigns.read import CAMPAIGN, CONCLUSION, RUNS, campaign_file
+from aexp.campaigns.read import CAMPAIGN, CONCLUSION, RUNS, campaign_file, exists
 from aexp.model import short
 from aexp.validation.context import Context
 from aexp.validation.issue import Issue
@@ -16,10 +16,9 @@ def files(context: Context) -> Iterator[Issue]:
 
 def parents(context: Context) -> Iterator[Issue]:
     """Report a campaign that follows from one that is not there."""
-    known = {found.campaign_id for found in context.campaigns[0]}
     for found in context.campaigns[0]:
         parent = found.campaign.parent
-        if parent is not None and parent not in known:
+        if parent is not None and not exists(context.repo, parent):
             message = f"campaign {found.campaign_id} follows from {parent!r}, which is not there"
             yield Issue.of("campaign.parent", message, campaign_file(found.campaign_id, CAMPAIGN))
 

@@ -1,6 +1,7 @@
 """The files of campaigns: created, joined, concluded; by several people, and damaged."""
 
 import json
+import shutil
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +16,7 @@ from aexp.campaigns.campaign import (
     Conclusion,
     campaign_bytes,
     conclusion_bytes,
+    membership_bytes,
     parse_campaign,
     parse_conclusion,
 )
@@ -22,6 +24,7 @@ from aexp.campaigns.read import load_campaign
 from aexp.campaigns.write import add_runs, conclude_campaign, create_campaign
 from aexp.errors import AexpError, CampaignRefused, CorruptFile, UsageError
 from aexp.paths import Repo
+from aexp.validation.validate import validate_repo
 
 ODD = 'it\'s "so" | <b>\N{SNOWMAN}</b> `x` \\ ~ \u202e\n# second; DROP TABLE runs; --\n- line'
 CAMPAIGN = ".aexp/campaigns/wide/campaign.json"
@@ -121,9 +124,7 @@ def test_two_clones_merge_with_plain_git(lab: Any, clone: Callable[[str], Any]) 
     theirs = other.commit("theirs")
     lab.git("fetch", "-q", str(other.root), "main")
     lab.git("merge", "-q", "--no-edit", theirs)
-    assert [one["job_id"] for one in lab.json("campaign", "show", "wide")["runs"]] == sorted(
-        runs[:4]
-    )
+    assert [one["job_id"] for one in lab.json("campaign", "show", "wide")["runs"]] == runs[:4]
     assert {row["id"] for row in lab.json("campaign", "ls")} == {"ours", "theirs", "wide"}
 
     # One clone concludes, another adds before it knows: the run is named, and does not count.
@@ -161,8 +162,6 @@ def test_two_clones_merge_with_plain_git(lab: Any, clone: Callable[[str], Any]) 
 def test_campaigns_survive_the_cache_and_travel_with_git(
     lab: Any, clone: Callable[[str], Any]
 ) -> None:
-    import shutil
-
     run = lab.entry(0)
     lab.campaign("wide", "--question", ODD, runs=[run])
     lab.commit()
@@ -170,6 +169,15 @@ def test_campaigns_survive_the_cache_and_travel_with_git(
     shown = lab.json("campaign", "show", "wide")
     assert clone("far").json("campaign", "show", "wide") == shown
     assert (shown["question"], [one["job_id"] for one in shown["runs"]]) == (ODD, [run])
+
+    # A run of a clone whose ledger entry has not come is shown as what it is: not known here.
+    entry = lab.root / ".aexp" / "ledger" / f"{run}.json"
+    entry.unlink()
+    assert [one["status"] for one in lab.json("campaign", "show", "wide")["runs"]] == ["unknown"]
+    assert lab.warnings == []
+    entry.write_text("{")
+    assert [one["status"] for one in lab.json("campaign", "show", "wide")["runs"]] == ["unknown"]
+    assert f"{run}.json" in " ".join(lab.warnings)
 
 
 @pytest.mark.parametrize(
@@ -219,6 +227,42 @@ def test_hand_edited_and_missing_files(lab: Any) -> None:
     (lab.root / CAMPAIGN).symlink_to(lab.root / ".gitignore")
     lab.cli("campaign", "show", "wide", rc=1)
     assert "no plain file" in lab.stderr
+
+
+def test_validate_knows_campaigns(lab: Any) -> None:
+    """One issue per problem, at the file; an open campaign may wait for runs of other clones."""
+    runs = [lab.entry(seed) for seed in range(3)]
+    lab.campaign("wide", runs=runs[:2])
+    lab.campaign("next", "--parent", "wide", runs=runs)
+    lab.cli("campaign", "conclude", "wide", "--outcome", "supported")
+    folder = ".aexp/campaigns/wide"
+
+    def issues() -> list[tuple[str, str, str | None]]:
+        found = validate_repo(lab.root, mode="runs-only").issues
+        return [(issue.code, issue.severity, issue.path) for issue in found]
+
+    assert issues() == []
+    late = lab.write(f"{folder}/runs/{runs[2]}.json", membership_bytes("wide", runs[2]).decode())
+    assert issues() == [("campaign.late", "warning", f"{folder}/runs/{runs[2]}.json")]
+    late.unlink()
+    member = lab.root / folder / "runs" / f"{runs[0]}.json"
+    content = member.read_text()
+    member.unlink()
+    assert issues() == [("campaign.lost", "error", f"{folder}/conclusion.json")]
+    member.write_text(content)
+    entry = lab.root / ".aexp" / "ledger" / f"{runs[0]}.json"
+    kept = entry.read_text()
+    entry.unlink()
+    assert issues() == [("campaign.unknown_run", "error", f"{folder}/conclusion.json")]
+    entry.write_text(kept)
+    lab.write(".aexp/campaigns/next/runs/x.json", "{")
+    lab.write(f"{folder}/conclusion.json", "{")
+    assert issues() == [
+        ("campaign.corrupt", "error", ".aexp/campaigns/next/runs/x.json"),
+        ("campaign.corrupt", "error", f"{folder}/conclusion.json"),
+    ]
+    shutil.rmtree(lab.root / folder)
+    assert issues()[1:] == [("campaign.parent", "warning", ".aexp/campaigns/next/campaign.json")]
 
 
 def test_nothing_is_written_through_a_link(lab: Any, tmp_path: Path) -> None:

@@ -156,8 +156,7 @@ def test_outliers_duplicates_and_gaps() -> None:
         ({"seed": 6}, "no complete run")
     ]
     assert {(one.severity, one.kind) for one in found.remarks} == {
-        ("remark", kind)
-        for kind in ("failed", "outliers", "duration outliers", "duplicates", "gaps")
+        ("remark", kind) for kind in ("outliers", "duration outliers", "duplicates", "gaps")
     }
     assert not judge(FILES, rows[:4]).arms[0].outliers, "four runs have no outlier"
 
@@ -268,7 +267,7 @@ def test_values_are_text_on_the_page(lab: Any) -> None:
     lab.cli("campaign", "conclude", "wide", "--outcome", "<i>done</i>", "--note", HOSTILE)
     lab.cli("campaign", "report", "wide", "--format", "html", "-o", "page.html")
     parsed = Parsed((lab.root / "page.html").read_text())
-    assert parsed.tags == OURS
+    assert parsed.tags <= OURS
     shown = HOSTILE.replace("\x1b", "\\x1b")
     assert parsed.text.count(shown) >= 6
     assert "<i>done</i>" in parsed.text

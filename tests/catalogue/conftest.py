@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ class Place:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.stderr = self.stdout = ""
         for folder in (".git", ".aexp/ledger", ".runs/.signac", ".runs/workspace"):
             (root / folder).mkdir(parents=True)
         (root / ".runs/.signac/config").write_text("schema_version = 2\n")
@@ -98,7 +99,8 @@ class Place:
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
         assert done.exit_code == rc, (done.output, done.exit_code)
-        return done.output
+        self.stderr, self.stdout = done.stderr, done.stdout_bytes.decode()
+        return done.stdout
 
     @property
     def files(self) -> list[str]:
@@ -123,10 +125,9 @@ def place(tmp_path: Path) -> Place:
 
 
 @pytest.fixture
-def keeping(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def keeping(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a file be written for a handful of changes, not for 64."""
     monkeypatch.setattr("aexp.catalogue.open.KEEP_FROM", 2)
-    yield
 
 
 @pytest.fixture

@@ -109,7 +109,8 @@ def test_runs_of_the_store_are_shown_as_everywhere_else(place: Any) -> None:
 
 
 def test_the_record_its_citations_and_campaigns(place: Any) -> None:
-    note = "---\nid: {id}\nstatus: {status}\ncreated: 2026-01-01\ntags: [a, b]\n{more}---\n# {id} — {title}\n"
+    head = "---\nid: {id}\nstatus: {status}\ncreated: 2026-01-01\ntags: [a, b]\n{more}---\n"
+    note = head + "# {id} — {title}\n"
     folder = "kb/research"
     for kind, artifact_id, status, more in (
         ("threads", "T001", "EXPLORING", ""),

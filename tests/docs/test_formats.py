@@ -63,9 +63,9 @@ def record_keys() -> Iterator[tuple[str, str]]:
 
 def test_every_key_of_our_record_is_listed() -> None:
     listed = first_cells(part(ARCHITECTURE, "Job document"))
-    from aexp.queue.plan import _SETTINGS
+    from aexp.queue.settings import SETTINGS
 
-    used = {key for key, _ in record_keys()} | set(_SETTINGS)
+    used = {key for key, _ in record_keys()} | set(SETTINGS)
     assert len(used) > 20
     assert used - listed == set()
 
@@ -115,7 +115,7 @@ def test_the_claim_and_the_statuses_are_listed() -> None:
 def test_the_fields_of_a_ledger_entry_are_listed() -> None:
     fields = part(LEDGER, "Fields")
     listed = first_cells(fields)
-    source = inspect.getsource(projection.project_to_ledger_entry)
+    source = inspect.getsource(projection.describe)
     written = set(re.findall(r'entry\["(\w+)"\]', source))
     written |= set(re.findall(r'^        "(\w+)":', source, re.MULTILINE))
     assert {"schema_version", "metrics", "attempts"} <= written

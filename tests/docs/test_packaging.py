@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SUFFIXES = {".py", ".smk", ".yaml", ".md", ".typed"}
+SUFFIXES = {".py", ".smk", ".sh", ".yaml", ".md", ".typed"}
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_holds_every_file_of_the_package_and_no_other(wheel: Path):
         for name in packaged
         if Path(name).suffix not in SUFFIXES
         and Path(name).name != "Snakefile"
-        and not name.startswith("aexp/install/templates/")
+        and not name.startswith(("aexp/install/templates/", "aexp/preregistration/templates/"))
     ]
     assert stray == []
 
@@ -79,6 +79,7 @@ def test_metadata_says_what_is_needed(unpacked: Path):
         "snakemake",
         "snakemake-executor-plugin-slurm",
         "signac",
+        "duckdb",
         "click",
         "pyyaml",
     }

@@ -82,7 +82,7 @@ def test_campaigns_are_judged_by_themselves(bench: Bench) -> None:
     bench.cli("install", "--yes")
     bench.cli("campaign", "create", "night")
     bad = [recent(bench, f"bad {number}", status="failed") for number in range(8)]
-    bench.cli("campaign", "add", "night", *bad)
+    bench.cli("campaign", "add", *bad, "--campaign", "night")
     for number in range(200):
         recent(bench, f"good {number}")
     found = audit(bench)["research"]

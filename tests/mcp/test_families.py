@@ -241,7 +241,7 @@ def test_the_text_of_a_result_is_its_json(agent: Any) -> None:
 
 def test_the_catalogue_is_asked(agent: Any, research: Any) -> None:
     """Every read verb of the catalogue and of campaigns, on runs that have really run."""
-    research.experiment("echo '{{\"acc\": 0.{seed}}}' > $AEXP_METRICS_PATH")
+    research.experiment("echo '{\"acc\": 0.{seed}}' > $AEXP_METRICS_PATH")
     first, second = research.add("seed=1|2", "--tag", "paper")
     research.aexp("queue", "run")
     research.aexp("exec", "--derived-from", first, "--tag", "paper", "--", "true")

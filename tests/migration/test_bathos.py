@@ -1,12 +1,18 @@
 """``aexp import bathos``: its Parquet fragments, of the schema that its 0.4.0 writes."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+
+from aexp.catalogue import open_catalogue
+from aexp.errors import UsageError
+from aexp.migration.bathos import import_bathos
+from aexp.paths import Repo
+from aexp.sharing.verify import verify
+from aexp.validation.validate import validate_repo
 
 COLUMNS = {
     "id": "VARCHAR",
@@ -92,9 +98,7 @@ def entries(research: Any) -> dict[str, dict[str, Any]]:
     return {entry["imported"]["id"]: entry for entry in found}
 
 
-def test_runs_become_entries_once(
-    research: Any, theirs: Theirs, tmp_path: Path, wait_until: Callable[..., Any]
-) -> None:
+def test_runs_become_entries_once(research: Any, theirs: Theirs) -> None:
     theirs.add(FULL, "tip3p", """, '{"acc": 0.9, "note": "x"}' AS metadata""")
     child = {"id": "child", "project_slug": "tip3p", "status": "failed", "exit_code": 3}
     theirs.add({**child, "parent_run_id": FULL["id"], "argv": [], "command": "make it"}, "tip3p")
@@ -104,13 +108,15 @@ def test_runs_become_entries_once(
     theirs.add(unfinished, "tip3p")
     theirs.add({"id": "other", "status": "completed", "project_slug": "another"}, "another")
     (theirs.folder / "runs" / "tip3p" / "run_x.tmp.parquet").write_bytes(b"PAR1 half")
-    damaged = theirs.folder / "runs" / "tip3p" / "run_damaged.parquet"
-    damaged.write_bytes(b"PAR1 not really")
     path = str(theirs.folder)
 
-    refused = research.aexp("import", "bathos", path, rc=2)
-    assert "another (1), tip3p (4)" in refused.stderr
+    repo = Repo(research.root)
+    with pytest.raises(UsageError) as refused:
+        import_bathos(repo, path)
+    assert "another (1), tip3p (4)" in str(refused.value.hint)
     assert entries(research) == {}
+    damaged = theirs.folder / "runs" / "tip3p" / "run_damaged.parquet"
+    damaged.write_bytes(b"PAR1 not really")
     (research.root / "aexp.toml").write_text('project_slug = "tip3p"\n')
     done = research.aexp("import", "bathos", path)
     assert "3 run(s): 3 new" in done.stdout
@@ -143,22 +149,26 @@ def test_runs_become_entries_once(
 
     # Again: nothing. Of a run that has ended since: that one.
     before = research.tree()
-    assert "3 unchanged" in research.aexp("import", "bathos", path).stdout
+    damaged.unlink()
+    assert {run.action for run in import_bathos(repo, path).runs} == {"unchanged"}
     assert research.tree() == before
     theirs.add({**unfinished, "status": "completed", "exit_code": 0}, "tip3p")
     assert "1 new, 3 unchanged" in research.aexp("import", "bathos", path).stdout
-    (one,) = research.json("find", "--tag", "nvt")
-    assert one["job_id"] == full["job_id"]
-    assert research.aexp("ledger", "verify").stdout.endswith("OK\n")
-    assert "run." not in research.aexp("validate", "--runs-only", rc=None).stdout
-    sql = "SELECT project_slug, count(*) AS n FROM runs GROUP BY 1"
-    assert research.json("sql", sql) == [{"project_slug": "tip3p", "n": 4}]
-    assert research.json("import", "bathos", path, "--all-projects")["runs"][-1]["id"] == "other"
+    assert verify(repo).problems == []
+    codes = {issue.code for issue in validate_repo(research.root, mode="runs-only").issues}
+    assert not {code for code in codes if code.startswith(("run.", "ledger."))}
+    with open_catalogue(repo) as catalogue:
+        sql = (
+            "SELECT project_slug, count(*), count(*) FILTER (list_contains(tags, 'nvt')) FROM runs"
+        )
+        assert catalogue.rows(f"{sql} GROUP BY 1").rows == [("tip3p", 4, 1)]
+    assert import_bathos(repo, path, every_project=True).runs[-1].id == "other"
     assert len(entries(research)) == 5
 
 
 def test_what_is_no_catalogue_is_refused(research: Any, tmp_path: Path) -> None:
-    assert "no Parquet file" in research.aexp("import", "bathos", "nowhere", rc=2).stderr
+    with pytest.raises(UsageError, match="no Parquet file"):
+        import_bathos(Repo(research.root), "nowhere")
     with duckdb.connect() as connection:
         connection.execute(f"COPY (SELECT 1 AS x) TO '{tmp_path}/t.parquet' (FORMAT parquet)")
     done = research.aexp("import", "bathos", str(tmp_path / "t.parquet"))

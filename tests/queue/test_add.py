@@ -307,7 +307,7 @@ def test_the_answer_for_programs(research: Any) -> None:
     answer = research.json(
         "queue", "add", "--experiment", "E001", "--sweep", "condition=full,seed=0..1"
     )
-    assert set(answer) == {"dry_run", "num_queued", "command", "warnings", "runs"}
+    assert set(answer) == {"dry_run", "num_queued", "command", "campaign", "warnings", "runs"}
     assert (answer["dry_run"], answer["num_queued"]) == (False, 2)
     assert answer["command"] == "echo full 0"
     assert [set(run) for run in answer["runs"]] == [{"job_id", "action", "sp", "note"}] * 2

@@ -161,6 +161,7 @@ CASES = [
         E + ":8",
     ),
     Case("kb.run_settings", lambda lab: lab.artifact("E001", "retries: many"), E + ":8"),
+    Case("kb.preregistration", lambda lab: lab.artifact("E001", "preregistration: 3"), E + ":8"),
     Case(
         "kb.run_settings",
         lambda lab: lab.artifact("E001", "parameters: {lr: {type: size}}"),

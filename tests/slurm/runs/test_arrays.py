@@ -84,3 +84,34 @@ def test_a_job_over_its_memory(campaign: Any) -> None:
     assert research.status(job_id) == "queued"
     assert campaign.faults(job_id) == 1
     assert not (research.workspace(job_id) / "claim").exists()
+
+
+def test_hand_written_scripts_are_runs(campaign: Any) -> None:
+    """One source line: each task is a run, and what scancel ends has an end."""
+    research, slurm = campaign.research, campaign.slurm
+    folder = research.root / "scripts" / "slurm"
+    folder.mkdir(parents=True)
+    (folder / "_aexp_env.sh").write_text(research.aexp("env", "shell").stdout)
+    script = folder / "train.slurm"
+    script.write_text(
+        "#!/bin/bash\nsource scripts/slurm/_aexp_env.sh\n"
+        "echo task $SLURM_ARRAY_TASK_ID\n[ $SLURM_ARRAY_TASK_ID = 0 ] || sleep 3000\n"
+    )
+    command = ["sbatch", "--parsable", "--array=0-1", "--mem=100", "-t", "5"]
+    command += ["-o", str(folder / "%a.out"), str(script)]
+    job = slurm.run(command, cwd=research.root, env=research.env).stdout.strip()
+    out = folder / "1.out"
+    slurm.wait_until(lambda: out.exists() and "task 1" in out.read_text(), 120, "task 1")
+    slurm.run(["scancel", f"{job}_1"], env=research.env)
+    campaign.idle()
+    research.aexp("reconcile")
+    found = {}
+    for path in (research.root / ".runs" / "workspace").iterdir():
+        entry = research.entry(path.name)
+        found[entry["statepoint"]["array_task"]] = entry
+    done, cancelled = found[0], found[1]
+    assert done["statepoint"]["argv"] == ["bash", "scripts/slurm/train.slurm"]
+    assert done["attempts"][0]["slurm_array_job_id"] == job
+    assert (done["status"], len(found)) == ("complete", 2)
+    assert (folder / "0.out").read_text().splitlines()[1] == "task 0"
+    assert (cancelled["status"], cancelled["cause"]) == ("stopped", "interrupted")
