@@ -271,3 +271,22 @@ def test_the_verbs(research: Any, repo: Any, ten: Any, tmp_path: Path) -> None:
     research.aexp("checkpoints", "unpin", one.id)
     research.aexp("checkpoints", "show", "ck_", rc=1)
     assert json.loads(research.aexp("gc", "--json").stdout)["deleted"] is False
+
+
+def test_a_run_whose_policy_cannot_be_read_does_not_stop_the_others(
+    research: Any, repo: Any, begin: Callable[..., Any], save: Callable[..., Any]
+) -> None:
+    research.experiment("true {seed}", experiment_id="E002")
+    one = research.one("seed=0")
+    add = ("queue", "add", "--experiment", "E002", "--sp", "seed=0")
+    other = research.json(*add)["runs"][0]["job_id"]
+    for job_id in (one, other):
+        run = begin(job_id=job_id)
+        save(run, 1)
+        save(run, 2)
+    research.experiment("true {seed}", "checkpoints: {keep_last: 1}\n")
+    research.experiment("true {seed}", "checkpoints: {keep_lost: 1}\n", experiment_id="E002")
+    done = research.aexp("checkpoints", "prune", "--all", rc=1)
+    assert f"run {other[:8]} is passed over" in done.stderr and "keep_lost" in done.stderr
+    assert [len(list_checkpoints(repo, job_id)) for job_id in (one, other)] == [1, 2]
+    assert "keep_lost" in research.aexp("checkpoints", "prune", other, rc=1).stderr
