@@ -18,9 +18,12 @@ from aexp.execution import grace
 from aexp.model import Run
 from aexp.paths import CHECKPOINTS, INCOMING, Repo
 from aexp.remotes.place import has_remotes
+from aexp.runs.document import edit_document
 from aexp.runs.step_name import step_of
+from aexp.runs.store import read_run
 
 if TYPE_CHECKING:
+    from aexp.checkpoints.past import Past
     from aexp.checkpoints.store import Checkpoint
 
 DIR_VARIABLE = "AEXP_CHECKPOINT_DIR"
@@ -184,7 +187,6 @@ class Resume:
         return good
 
     def _save(self, path: str, name: str, reason: str, attempt: int) -> None:
-        from aexp.checkpoints.past import past_of
         from aexp.checkpoints.save import Facts, copy_folder, save_staged
         from aexp.checkpoints.staging import open_staging
         from aexp.checkpoints.store import list_checkpoints
@@ -192,8 +194,8 @@ class Resume:
 
         began = time.monotonic()
         job_id = self._run.job_id
-        past = past_of(self._run)
         before = list_checkpoints(self._repo, job_id, "checkpoint")
+        past = self._past(before, attempt)
         newest = next((item for item in before if not past.holds(item)), None)
         step = step_of(name)
         if step is None:
@@ -222,6 +224,17 @@ class Resume:
 
             upload_in_background(self._repo, job_id)
         self._prune()
+
+    def _past(self, found: "list[Checkpoint]", attempt: int) -> "Past":
+        """Return what is past: also what lies beyond the origin, from the first save on."""
+        from aexp.checkpoints.past import leave_behind, past_of
+
+        run = read_run(self._repo, self._run.job_id)
+        if self.origin is not None and attempt == self._number:
+            run = leave_behind(
+                run, found, self.origin, "", lambda: edit_document(self._repo, run.job_id)
+            )
+        return past_of(run)
 
     def _prune(self) -> None:
         """Drop what the experiment does not want to keep."""
