@@ -25,10 +25,17 @@ from aexp.checkpoints.save import Facts, copy_folder, now, save_staged
 from aexp.checkpoints.staging import Staging, open_staging, remove_leftovers
 from aexp.checkpoints.store import Checkpoint, find_checkpoint, list_checkpoints, read_checkpoint
 from aexp.checkpoints.verify import SIZE, problems, way_for
-from aexp.errors import CheckpointDamaged, CheckpointNotFound, CheckpointWarning, UsageError
+from aexp.errors import (
+    CheckpointDamaged,
+    CheckpointError,
+    CheckpointNotFound,
+    CheckpointWarning,
+    UsageError,
+)
 from aexp.handle.place import Place
 from aexp.kb.retention import Retention
-from aexp.model import Run
+from aexp.model import Run, short
+from aexp.paths import CLAIM
 from aexp.remotes.place import has_remotes
 from aexp.runs.store import read_run
 from aexp.runs.variation import variation_of
@@ -211,7 +218,7 @@ class Keeper:
             wrong = problems(chosen, verify or way_for(chosen))
             if wrong:
                 raise damage(chosen, wrong)
-            found = chosen if to is None else copy_to(chosen, to)
+            found = chosen if to is None else copy_to(chosen, to, self._may_replace)
         if found is not None:
             self._note(found)
         return found
@@ -237,23 +244,35 @@ class Keeper:
             with place.edit() as run:
                 note_resumed(run, found)
 
+    def _may_replace(self, there: Checkpoint) -> None:
+        """Refuse to take the copy away that another run may be reading at this moment."""
+        own = read_run(self._repo, self.place.job_id)
+        ours = {branched_from(own.sp), *(attempt.get("resumed_from") for attempt in own.attempts)}
+        if there.job == own.job_id or there.id in ours:
+            return
+        if os.path.lexists(self._repo.run_file(there.job, CLAIM)):
+            raise CheckpointError(
+                f"{there.path} has a checkpoint of run {short(there.job)}, which is being executed",
+                "give a folder of this run's own: run.restore(to=run.workspace / 'resume')",
+            )
+
     def _newest(
         self, to: "str | os.PathLike[str] | None", scope: str, verify: str | None
     ) -> Checkpoint | None:
-        before: int | None = None
+        damaged: set[Checkpoint] = set()
         jobs, past = self._jobs(scope), self._past()
         way = verify if to is None else SIZE  # the copy is read in any case
         while True:
-            found = latest(self._repo, jobs, verify=way, before_step=before, past=past)
+            found = latest(self._repo, jobs, verify=way, but=damaged, past=past)
             if found is None:
                 break
             if to is None:
                 return found
             try:
-                return copy_to(found, to)
+                return copy_to(found, to, self._may_replace)
             except CheckpointDamaged as error:
                 warnings.warn(f"{error.message}; an earlier one is used", CheckpointWarning, 4)
-                before = found.step
+                damaged.add(found)
         own = read_run(self._repo, self.place.job_id)
         initial = initial_checkpoint(self._repo, own.sp)
         if initial is None:
