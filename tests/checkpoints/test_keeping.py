@@ -131,6 +131,8 @@ def test_what_a_run_needs_stays(
     assert "goes on from it" in why[5][0]
     end(other)
     end(again)
+    # One whose document is damaged may be mended, and begin then.
+    Path(repo.run_file(waiting["job_id"], "signac_job_document.json")).write_text("{")
     prune(repo, ten.id, Retention())
     assert steps(repo, ten) == [2, 9]
 
@@ -287,6 +289,7 @@ def test_a_run_whose_policy_cannot_be_read_does_not_stop_the_others(
     research.experiment("true {seed}", "checkpoints: {keep_last: 1}\n")
     research.experiment("true {seed}", "checkpoints: {keep_lost: 1}\n", experiment_id="E002")
     done = research.aexp("checkpoints", "prune", "--all", rc=1)
-    assert f"run {other[:8]} is passed over" in done.stderr and "keep_lost" in done.stderr
+    assert f"run {other[:8]} is passed over" in done.stderr
+    assert "keep_lost" in done.stderr
     assert [len(list_checkpoints(repo, job_id)) for job_id in (one, other)] == [1, 2]
     assert "keep_lost" in research.aexp("checkpoints", "prune", other, rc=1).stderr
