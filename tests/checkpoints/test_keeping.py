@@ -208,6 +208,8 @@ def test_a_branch_begins_with_its_checkpoint(research: Any, repo: Any) -> None:
     (saved,) = list_checkpoints(repo, source)
     arguments = ("checkpoints", "branch", saved.id[:8], "--sweep", "lr=1e-4|1e-5")
     assert research.json(*arguments, "--dry-run")["dry_run"]
+    twice = research.aexp(*arguments[:3], "--set", f"init_from={saved.id}", rc=2)
+    assert "the checkpoint that is branched" in twice.stderr
     first, second = (row["job_id"] for row in research.json(*arguments)["runs"])
     doc = research.doc(first)
     assert (doc["aexp_run"]["timeout_s"], doc["aexp_run"]["resources"]) == (60, {"mem_mb": 100})
@@ -235,6 +237,7 @@ def test_a_branch_begins_with_its_checkpoint(research: Any, repo: Any) -> None:
     failed = research.aexp("run-queued", second, rc=None)
     assert failed.returncode != 0
     assert saved.id in failed.stderr
+    assert "aexp pull" in failed.stderr
     assert research.status(second) == "queued"
     refused = research.aexp(
         "queue", "add", "--experiment", "E001", "--sp", "seed=1,init_from=ck_0", rc=1
