@@ -8,6 +8,7 @@ a checkpoint here: a file or a folder, under a name of its own as soon as it is 
 import contextlib
 import os
 import shutil
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -66,6 +67,7 @@ class Resume:
         self._counted: set[str] = set()
         self._advised = False
         self._complained = False
+        self._looking: threading.Thread | None = None
         self.longest_save_s = 0.0
         self.origin: Checkpoint | None = None
         if os.path.isdir(self._folder):
@@ -97,14 +99,23 @@ class Resume:
         return told
 
     def look(self) -> None:
-        """Publish what is complete by now, that is, has not changed since the last look."""
-        self._publish(lambda path, state: self._seen.get(path) == state)
-        self._measure()
-        if not self._advised:
-            words = grace.advice(self.longest_save_s)
-            if words is not None:
-                self._advised = True
-                self._say(words)
+        """Publish what is complete by now, that is, has not changed since the last look.
+
+        In the background: copying takes minutes for some, and meanwhile the command's output
+        must be read, and signals must reach it.
+        """
+        if self._looking is None or not self._looking.is_alive():
+            self._looking = threading.Thread(target=self._look, name="aexp-look", daemon=True)
+            self._looking.start()
+
+    def _look(self) -> None:
+        with contextlib.suppress(AexpError, OSError):  # the next look, or the end, tries again
+            self._publish(lambda path, state: self._seen.get(path) == state)
+            self._measure()
+        words = None if self._advised else grace.advice(self.longest_save_s)
+        if words is not None:
+            self._advised = True
+            self._say(words)
 
     def finish(self, *, killed: bool, reason: str = "periodic") -> None:
         """Publish what is left, and remove the folder.
@@ -112,6 +123,8 @@ class Resume:
         Of a command that was killed only what it had finished: what it was just writing
         under its final name is left out.
         """
+        if self._looking is not None:
+            self._looking.join()
         complete = self._publish(
             lambda path, state: not killed or self._seen.get(path) == state or _is_renamed(path),
             reason,

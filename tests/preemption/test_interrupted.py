@@ -4,7 +4,11 @@ import json
 import os
 import signal
 import sys
+import threading
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from aexp.runs.step_name import step_of
 
@@ -128,6 +132,37 @@ def test_what_a_killed_wrapper_leaves_is_a_checkpoint_later(research: Any, wait_
     folder = research.workspace(job_id) / "checkpoints"
     assert [path.name for path in sorted(folder.glob("step-*"))] == ["step-000000030"]
     assert not (folder / "incoming").exists()
+
+
+def test_nobody_waits_while_a_checkpoint_is_copied(
+    research: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wrapper passes on signals and output meanwhile."""
+    from aexp.execution import resume
+    from aexp.paths import Repo
+    from aexp.runs.store import read_run
+
+    job_id = research.one()
+    repo = Repo(research.root)
+    looked = resume.Resume(repo, read_run(repo, job_id), 1, print)
+    looked.prepare()
+    (Path(looked.environment()["AEXP_CHECKPOINT_DIR"]) / "step-5").write_text("weights")
+    began, go_on = threading.Event(), threading.Event()
+    save = resume.Resume._save
+
+    def slow(self: Any, *arguments: Any) -> None:
+        began.set()
+        assert go_on.wait(30)
+        save(self, *arguments)
+
+    monkeypatch.setattr(resume.Resume, "_save", slow)
+    while not began.is_set():
+        looked.look()
+    looked.look()
+    go_on.set()
+    looked.finish(killed=True)
+    folder = research.workspace(job_id) / "checkpoints"
+    assert [path.name for path in folder.glob("step-*")] == ["step-000000005"]
 
 
 def test_asking_for_ever_without_getting_anywhere_is_a_failure(research: Any) -> None:
