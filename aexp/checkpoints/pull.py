@@ -65,7 +65,10 @@ class Pulled(NamedTuple):
 
 
 def remote_checkpoints(store: RemoteStore, job_id: str) -> list[RemoteCheckpoint]:
-    """Return a run's checkpoints at a remote, the newest first."""
+    """Return a run's checkpoints at a remote: those to go on from first, the newest of them first.
+
+    A final snapshot is no place to go on from, however late it was saved.
+    """
     found = []
     for key in store.keys(f"manifests/{job_id}"):
         match = _NAME.fullmatch(key.rpartition("/")[2])
@@ -75,9 +78,11 @@ def remote_checkpoints(store: RemoteStore, job_id: str) -> list[RemoteCheckpoint
         step = None if match[2] == "final" else int(match[2])
         found.append(RemoteCheckpoint(key, kind, step, f"ck_{match[3]}"))
     last = 10**17
-    return sorted(
-        found, key=lambda item: (last if item.step is None else item.step, item.id), reverse=True
-    )
+
+    def order(item: RemoteCheckpoint) -> tuple[bool, int, str]:
+        return item.kind == "checkpoint", last if item.step is None else item.step, item.id
+
+    return sorted(found, key=order, reverse=True)
 
 
 def choose(

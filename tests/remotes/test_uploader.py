@@ -111,6 +111,20 @@ def test_a_remote_that_is_away_costs_no_run(trained: Any, way: Any) -> None:
     assert trained.arrived() == list(range(6))
 
 
+def test_a_wrapper_that_waits_for_a_remote_ends_when_it_is_asked_to(
+    trained: Any, wait_until: Any
+) -> None:
+    trained.add(options={"endpoint": "http://127.0.0.1:9"}, required=True)
+    command = "echo 1 > $AEXP_CHECKPOINT_DIR/t; mv $AEXP_CHECKPOINT_DIR/t $AEXP_CHECKPOINT_DIR/s-7"
+    trained.job = trained.research.one("seed=4", "--command", command)
+    process = trained.research.start_aexp("run-queued", trained.job)
+    wait_until(lambda: trained.research.status(trained.job) == "complete", timeout=60)
+    process.terminate()
+    said = b"".join(part or b"" for part in process.communicate(timeout=60)).decode()
+    assert "not uploaded: step-000000007 to r" in said
+    assert trained.research.status(trained.job) == "complete"
+
+
 def test_training_is_killed_and_its_uploads_arrive(trained: Any, wait_until: Any) -> None:
     import sys
 
