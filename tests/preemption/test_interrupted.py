@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from aexp.execution.grace import grace_s
 from aexp.runs.step_name import step_of
 
 
@@ -199,6 +200,16 @@ def test_time_that_is_left(research: Any) -> None:
     research.aexp("run-queued", job_id)
     assert research.status(job_id) == "complete"
     assert len(research.doc(job_id)["aexp_run"]["attempts"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"), [("90", 90), ("-1", 0), ("inf", 30 * 86400), ("nan", 20), ("much", 20)]
+)
+def test_a_grace_time_that_somebody_has_set(
+    given: str, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AEXP_GRACE_S", given)
+    assert grace_s() == seconds
 
 
 def test_the_step_in_a_name() -> None:
