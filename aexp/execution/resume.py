@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from aexp.errors import AexpError
 from aexp.execution import grace
-from aexp.model import Run
+from aexp.model import Run, printable
 from aexp.paths import CHECKPOINTS, INCOMING, Repo
 from aexp.remotes.place import has_remotes
 from aexp.runs.document import edit_document
@@ -196,7 +196,7 @@ class Resume:
                 # One that is being written is taken at the next look.
                 if _state(path) == state and self._told.get(path) != state:
                     self._told[path] = state
-                    self._say(f"{name} is not kept as a checkpoint: {error}")
+                    self._say(printable(f"{name} is not kept as a checkpoint: {error}"))
         return good
 
     def _save(self, path: str, name: str, reason: str, attempt: int) -> None:

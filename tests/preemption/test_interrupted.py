@@ -145,9 +145,12 @@ def test_nobody_waits_while_a_checkpoint_is_copied(
 
     job_id = research.one()
     repo = Repo(research.root)
-    looked = resume.Resume(repo, read_run(repo, job_id), 1, print)
+    said: list[str] = []
+    looked = resume.Resume(repo, read_run(repo, job_id), 1, said.append)
     looked.prepare()
-    (Path(looked.environment()["AEXP_CHECKPOINT_DIR"]) / "step-5").write_text("weights")
+    folder = Path(looked.environment()["AEXP_CHECKPOINT_DIR"])
+    for name in ("step-5", "step-6\nof a name"):
+        (folder / name).write_text("weights")
     began, go_on = threading.Event(), threading.Event()
     save = resume.Resume._save
 
@@ -164,6 +167,8 @@ def test_nobody_waits_while_a_checkpoint_is_copied(
     looked.finish(killed=True)
     folder = research.workspace(job_id) / "checkpoints"
     assert [path.name for path in folder.glob("step-*")] == ["step-000000005"]
+    assert all("\n" not in line for line in said)
+    assert said[-1].startswith(r"step-6\nof a name is not kept")
 
 
 def test_asking_for_ever_without_getting_anywhere_is_a_failure(research: Any) -> None:
