@@ -99,6 +99,8 @@ def ask(*command: str, timeout_s: float = _TIMEOUT_S) -> Reply | None:
             timeout=timeout_s,
             stdin=subprocess.DEVNULL,
             check=False,
+            # A person's own way to write times must not hide the end of a job.
+            env={**os.environ, "SLURM_TIME_FORMAT": "standard"},
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

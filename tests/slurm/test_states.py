@@ -1,6 +1,7 @@
 """What aexp understands of what Slurm says about its jobs."""
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,11 @@ def test_what_slurm_says_about_its_jobs(
     slurm.wait_until(lambda: slurm.state(memory) not in ("RUNNING", "COMPLETING", "PENDING"))
     slurm.start_node(4)
 
+    monkeypatch.setenv("SLURM_TIME_FORMAT", "relative")  # of a person who likes to read it so
+    until = aexp_slurm.running_until(running)
+    assert until is not None
+    assert 0 < until - time.time() <= 300
+
     form = "squeue -h -r -t all -O JobArrayID:20,JobID:20"
     raw = dict(line.split() for line in slurm.run(form).stdout.splitlines())
     states = aexp_slurm.JobStates()
@@ -68,7 +74,9 @@ def test_what_slurm_says_about_its_jobs(
 
     asked = []
     ask = aexp_slurm.ask
-    monkeypatch.setattr(aexp_slurm, "ask", lambda *words: asked.append(words) or ask(*words))
+    monkeypatch.setattr(
+        aexp_slurm, "ask", lambda *words, **more: asked.append(words) or ask(*words, **more)
+    )
     slurm.kill_controller()
     try:
         states = aexp_slurm.JobStates()
