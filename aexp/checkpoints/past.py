@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NamedTuple
 
+from aexp.errors import AexpError
 from aexp.model import Run
+from aexp.paths import Repo
 from aexp.runs.afresh import passed_over
 from aexp.runs.document import block_of
 from aexp.runs.going_back import Turn, add_turn, turns_of
+from aexp.runs.store import read_run
 
 if TYPE_CHECKING:
     from aexp.checkpoints.store import Checkpoint
@@ -55,6 +58,14 @@ NOTHING = Past("", 0)
 def past_of(run: Run) -> Past:
     """Return what is past of a run."""
     return Past(run.job_id, passed_over(run.record), turns_of(run))
+
+
+def past_in(repo: Repo, job_id: str) -> Past:
+    """Return what is past of a run, nothing where only its checkpoints are here."""
+    try:
+        return past_of(read_run(repo, job_id))
+    except AexpError:
+        return NOTHING
 
 
 def leave_behind(

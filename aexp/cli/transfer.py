@@ -223,7 +223,7 @@ def _pull_to(
 ) -> None:
     from aexp.checkpoints.pull import pull_newest_to
 
-    manifest = pull_newest_to(store, chosen, job_id, to, step=step, prefix=prefix)
+    manifest = pull_newest_to(repo, store, chosen, job_id, to, step=step, prefix=prefix)
     if as_json:
         print_json([{"id": manifest.id, "path": os.path.abspath(to), "step": manifest.step}])
     else:

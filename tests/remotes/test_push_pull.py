@@ -209,6 +209,38 @@ def test_training_goes_on_from_what_was_pulled(in_folder: Any) -> None:
     assert [item["id"] for item in got] == [final.id]
 
 
+def test_of_one_step_the_newest_is_pulled(in_folder: Any) -> None:
+    in_folder.add()
+    saved = [in_folder.save(1, {"a": b"%d" % number}) for number in range(6)]
+    newest = max(saved, key=lambda item: item.manifest.order)
+    in_folder.research.aexp("push")
+    in_folder.lose()
+    assert [item["id"] for item in in_folder.research.json("pull", in_folder.job)] == [newest.id]
+
+
+def test_what_was_left_behind_is_not_pulled_instead_of_what_counts(
+    in_folder: Any, tmp_path: Path
+) -> None:
+    import aexp
+
+    in_folder.add(push="manual")
+    with aexp.run(in_folder.job, repo_root=in_folder.research.root) as run:
+        for step in (1, 2, 3):
+            with run.checkpoint(step) as folder:
+                (folder / "a").write_bytes(b"first %d" % step)
+        run.restore(run.checkpoints()[-1])
+        with run.checkpoint(2) as folder:
+            (folder / "a").write_bytes(b"second 2")
+        in_folder.research.aexp("push")
+        in_folder.lose()
+        in_folder.research.aexp("pull", in_folder.job)
+        found = run.latest_checkpoint()
+        assert (found / "a").read_bytes() == b"second 2"
+        to = tmp_path / "copy"
+        in_folder.research.aexp("pull", in_folder.job, "--to", str(to))
+        assert (to / "a").read_bytes() == b"second 2"
+
+
 def test_what_has_arrived_has_arrived_without_an_outbox(in_folder: Any) -> None:
     in_folder.add(required=True)
     in_folder.save(1)
