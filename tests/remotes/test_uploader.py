@@ -143,6 +143,25 @@ def test_training_is_killed_and_its_uploads_arrive(trained: Any, wait_until: Any
     wait_until(lambda: uploader_ended(trained), timeout=60)
 
 
+@pytest.mark.parametrize("wait", [False, 0])
+def test_the_end_of_a_block_says_no_second_time_what_did_not_arrive(
+    in_folder: Any, monkeypatch: pytest.MonkeyPatch, wait: Any
+) -> None:
+    import contextlib
+
+    import aexp
+
+    monkeypatch.setenv("AEXP_UPLOAD_TIMEOUT_S", "0")
+    in_folder.add(required=True, push="manual")
+    in_folder.folder.rename(in_folder.folder.with_name("unmounted"))
+    with aexp.run(in_folder.job, repo_root=in_folder.research.root) as run:
+        with run.checkpoint(1) as folder:
+            (folder / "a").write_bytes(b"1")
+        with contextlib.suppress(aexp.UploadsIncomplete):
+            run.succeed(wait=wait)
+    assert in_folder.research.status(in_folder.job) == "complete"
+
+
 def test_succeed_names_what_did_not_arrive(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import aexp
 
