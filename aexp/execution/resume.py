@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from aexp.errors import AexpError
 from aexp.execution import grace
-from aexp.model import Run, printable
+from aexp.model import Run, printable, short
 from aexp.paths import CHECKPOINTS, INCOMING, Repo
 from aexp.remotes.place import has_remotes
 from aexp.runs.document import edit_document
@@ -157,7 +157,12 @@ class Resume:
         found = initial_checkpoint(self._repo, self._run.sp)
         wrong = problems(found, way_for(found)) if found is not None else []
         if found is not None and wrong:
-            raise damage(found, wrong)
+            error = damage(found, wrong)
+            error.hint = (
+                f"the run stays queued; aexp pull {short(found.job)} gets it again from a remote, "
+                "aexp checkpoints branch begins with another one"
+            )
+            raise error
         return found
 
     def _take_leftovers(self) -> None:

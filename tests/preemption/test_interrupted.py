@@ -171,6 +171,21 @@ def test_nobody_waits_while_a_checkpoint_is_copied(
     assert said[-1].startswith(r"step-6\nof a name is not kept")
 
 
+def test_a_branch_of_a_damaged_checkpoint_stays_queued(research: Any) -> None:
+    research.experiment("echo weights > $AEXP_CHECKPOINT_DIR/step-5")
+    source = research.one()
+    research.aexp("run-queued", source)
+    (manifest,) = research.workspace(source).glob("checkpoints/step-*/manifest.json")
+    saved = json.loads(manifest.read_text())["id"]
+    branch = research.json("checkpoints", "branch", saved, "--set", "seed=9")["runs"][0]["job_id"]
+    (manifest.parent / "step-5").chmod(0o644)
+    (manifest.parent / "step-5").write_text("torn")
+    done = research.aexp("run-queued", branch, rc=1)
+    assert "is damaged" in done.stderr
+    assert "the run stays queued; aexp pull" in done.stderr
+    assert research.status(branch) == "queued"
+
+
 def test_asking_for_ever_without_getting_anywhere_is_a_failure(research: Any) -> None:
     research.experiment("echo $AEXP_ATTEMPT >> tries; exit 75")
     job_id = research.one()
