@@ -2,6 +2,7 @@
 
 import math
 
+MAX_BITS = 14_000  # Python writes and reads integers of up to 4300 digits
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 

@@ -116,6 +116,8 @@ def ask(*command: str, timeout_s: float = _TIMEOUT_S) -> Reply | None:
             timeout=timeout_s,
             stdin=subprocess.DEVNULL,
             check=False,
+            # A person's own way to write times must not hide the end of a job.
+            env={**os.environ, "SLURM_TIME_FORMAT": "standard"},
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
@@ -258,7 +260,18 @@ def running_until(slurm_job_id: str, timeout_s: float = _TIMEOUT_S) -> float | N
 
     None when it has no limit, is being ended already, or Slurm does not answer in time.
     """
-    fields = _job_fields(slurm_job_id, timeout_s)
+    return _end_of(_job_fields(slurm_job_id, timeout_s))
+
+
+def nears_limit(slurm_job_id: str, within_s: float) -> bool:
+    """Return whether a running job that nobody preempts has less time left than this."""
+    fields = _job_fields(slurm_job_id)
+    end = _end_of(fields)
+    is_preempted = fields.get("PreemptTime", "None") != "None"  # its end is set near then
+    return end is not None and not is_preempted and end - time.time() <= within_s
+
+
+def _end_of(fields: dict[str, str]) -> float | None:
     if fields.get("JobState") != "RUNNING":
         return None
     try:

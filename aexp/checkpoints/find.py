@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Any
 
 from aexp.checkpoints.manifest import CHECKPOINT
@@ -52,6 +52,7 @@ def latest(
     kind: str = CHECKPOINT,
     verify: str | None = SIZE,
     before_step: int | None = None,
+    but: Set[Checkpoint] = frozenset(),
     past: Past = NOTHING,
 ) -> Checkpoint | None:
     """Return the newest checkpoint that is whole; damaged ones cost a warning each.
@@ -69,6 +70,8 @@ def latest(
         not over 10 GB.
     before_step : int, optional
         Only those of an earlier step.
+    but : set of Checkpoint
+        Which are known to be damaged.
     past : Past
         Which are passed over, because the run was complete and has started afresh since.
 
@@ -83,7 +86,9 @@ def latest(
         (
             item
             for item in found
-            if not past.holds(item) and (before_step is None or _step(item) < before_step)
+            if item not in but
+            and not past.holds(item)
+            and (before_step is None or _step(item) < before_step)
         ),
         verify,
     )

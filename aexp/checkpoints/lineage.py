@@ -45,7 +45,14 @@ def initial_checkpoint(repo: Repo, sp: dict[str, Any]) -> Checkpoint | None:
         If it is not here.
     """
     wanted = branched_from(sp)
-    return find_checkpoint(repo, wanted) if wanted is not None else None
+    if wanted is None:
+        return None
+    try:
+        return find_checkpoint(repo, wanted)
+    except CheckpointNotFound as error:
+        raise CheckpointNotFound(
+            f"{INIT_FROM}: {error.message}", "one at a remote comes with: aexp pull RUN"
+        ) from None
 
 
 def inputs(repo: Repo, run: Run) -> list[dict[str, Any]]:

@@ -242,12 +242,17 @@ def _link_new(file: str, target: str) -> None:
 
 def _replace_by_link(source: str, target: str) -> None:
     """Make `target` a name of `source`, in one step."""
-    temporary = temporary_name(target)
+    temporary = short_temporary(target)
     try:
         os.link(source, temporary)
         os.replace(temporary, target)
     finally:
         remove(temporary)  # when nothing was replaced, or both were one file already
+
+
+def short_temporary(path: str) -> str:
+    """Return a sibling name that is no longer than a file system allows, as `path` may be."""
+    return temporary_name(os.path.join(os.path.dirname(path), "file"))
 
 
 def _same_file(one: str, other: str) -> bool:

@@ -7,7 +7,7 @@ what is queued although it was pushed costs one look at the remote.
 import os
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ QUEUED, PUSHING, PUSHED, FAILED, DAMAGED = "queued", "pushing", "pushed", "faile
 _VERSION = 1
 _BUSY_S = 20.0
 _FIRST_DELAY_S = 2.0
-_LAST_DELAY_S = 300.0
+LAST_DELAY_S = 300.0
 _TABLE = """
 CREATE TABLE IF NOT EXISTS uploads (
     remote TEXT NOT NULL, url TEXT NOT NULL, id TEXT NOT NULL, folder TEXT NOT NULL,
@@ -101,11 +101,14 @@ class Outbox:
         """Close the file."""
         self._connection.close()
 
-    def uploads(self, remote: str | None = None) -> list[Upload]:
-        """Return what is known, the newest change last."""
-        where, values = ("WHERE remote = ?", (remote,)) if remote else ("", ())
+    def uploads(self, remote: Remote) -> list[Upload]:
+        """Return what is known of a remote, the newest change last.
+
+        What was sent to another place under its name is not at this one.
+        """
         # The names are this module's own, the values are bound.
-        query = f"SELECT {_COLUMNS} FROM uploads {where} ORDER BY at, folder"
+        query = f"SELECT {_COLUMNS} FROM uploads WHERE remote = ? AND url = ? ORDER BY at, folder"
+        values = (remote.name, remote.place)
         return [Upload(*row) for row in self._connection.execute(query, values)]
 
     def fill(self, remote: Remote, checkpoints: Iterable[Checkpoint]) -> list[Upload]:
@@ -117,21 +120,21 @@ class Outbox:
             All of that remote's.
         """
         # Whoever points the name elsewhere has nothing there yet.
-        self._run("DELETE FROM uploads WHERE remote = ? AND url != ?", remote.name, remote.url)
-        known = {upload.id: upload for upload in self.uploads(remote.name)}
+        self._run("DELETE FROM uploads WHERE remote = ? AND url != ?", remote.name, remote.place)
+        known = {upload.id: upload for upload in self.uploads(remote)}
         here = {checkpoint.id: checkpoint for checkpoint in checkpoints}
         for checkpoint in here.values():
             if checkpoint.id not in known:
                 self._run(
                     "INSERT OR IGNORE INTO uploads (remote, url, id, folder, bytes, state, at) "
                     "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    *(remote.name, remote.url, checkpoint.id, checkpoint.path.name),
+                    *(remote.name, remote.place, checkpoint.id, checkpoint.path.name),
                     *(checkpoint.manifest.total_bytes, QUEUED, time.time()),
                 )
         for upload in known.values():
             if upload.id not in here and upload.state != PUSHED:
                 self._run("DELETE FROM uploads WHERE remote = ? AND id = ?", *upload[:2])
-        return self.uploads(remote.name)
+        return self.uploads(remote)
 
     def begin(self, remote: str, checkpoint_id: str) -> None:
         """Note that an upload is under way."""
@@ -184,18 +187,16 @@ class Outbox:
 
 def delay_after(tries: int) -> float:
     """Return how long to wait after so many failures: doubled each time, up to 5 minutes."""
-    return float(min(_FIRST_DELAY_S * 2 ** min(tries - 1, 20), _LAST_DELAY_S))
+    return float(min(_FIRST_DELAY_S * 2 ** min(tries - 1, 20), LAST_DELAY_S))
 
 
-def pushed_ids(repo: Repo, job_id: str) -> dict[str, set[str]]:
-    """Return the ids of a run's checkpoints that are known to be at each remote."""
-    if not os.path.isfile(os.path.join(checkpoints_dir(repo, job_id), NAME)):
-        return {}
-    found: dict[str, set[str]] = {}
-    with Outbox(repo, job_id) as outbox:
-        for upload in outbox.uploads():
-            if upload.state == PUSHED:
-                found.setdefault(upload.remote, set()).add(upload.id)
+def pushed_ids(repo: Repo, job_id: str, remotes: Sequence[Remote]) -> dict[str, set[str]]:
+    """Return the ids of a run's checkpoints that are known to be at each of these remotes."""
+    found: dict[str, set[str]] = {remote.name: set() for remote in remotes}
+    if found and os.path.isfile(os.path.join(checkpoints_dir(repo, job_id), NAME)):
+        with Outbox(repo, job_id) as outbox:
+            for remote in remotes:
+                found[remote.name] = {item.id for item in outbox.uploads(remote) if item.is_pushed}
     return found
 
 
@@ -226,6 +227,9 @@ def _prepared(path: str) -> sqlite3.Connection:
             connection.execute(_TABLE)
             connection.execute(f"PRAGMA user_version = {_VERSION}")
         connection.execute(f"SELECT {_COLUMNS} FROM uploads LIMIT 1").fetchall()
+        # Damage anywhere in it is found now, not by whoever comes to that page.
+        if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            raise sqlite3.DatabaseError("damaged")
     except BaseException:
         connection.close()
         raise

@@ -1,15 +1,17 @@
 """Pull checkpoints from a remote: verified file by file, then published as if saved here."""
 
+import itertools
 import os
 import re
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from aexp.checkpoints.manifest import Component, Manifest, parse_manifest
 from aexp.checkpoints.objects import Objects, copy_file, hash_file
+from aexp.checkpoints.past import past_in
 from aexp.checkpoints.push import object_key
 from aexp.checkpoints.staging import open_staging
 from aexp.checkpoints.store import (
@@ -65,7 +67,10 @@ class Pulled(NamedTuple):
 
 
 def remote_checkpoints(store: RemoteStore, job_id: str) -> list[RemoteCheckpoint]:
-    """Return a run's checkpoints at a remote, the newest first."""
+    """Return a run's checkpoints at a remote: those to go on from first, the newest of them first.
+
+    A final snapshot is no place to go on from, however late it was saved.
+    """
     found = []
     for key in store.keys(f"manifests/{job_id}"):
         match = _NAME.fullmatch(key.rpartition("/")[2])
@@ -75,9 +80,11 @@ def remote_checkpoints(store: RemoteStore, job_id: str) -> list[RemoteCheckpoint
         step = None if match[2] == "final" else int(match[2])
         found.append(RemoteCheckpoint(key, kind, step, f"ck_{match[3]}"))
     last = 10**17
-    return sorted(
-        found, key=lambda item: (last if item.step is None else item.step, item.id), reverse=True
-    )
+
+    def order(item: RemoteCheckpoint) -> tuple[bool, int, str]:
+        return item.kind == "checkpoint", last if item.step is None else item.step, item.id
+
+    return sorted(found, key=order, reverse=True)
 
 
 def choose(
@@ -131,7 +138,7 @@ def pull_run(
         )
     results: list[Pulled] = []
     damage: CheckpointDamaged | None = None
-    for item in found:
+    for item in _by_worth(repo, job_id, store, remote, found):
         try:
             pulled = pull_checkpoint(repo, job_id, store, remote, item)
         except CheckpointDamaged as error:
@@ -202,6 +209,7 @@ def pull_to(store: RemoteStore, remote: Remote, manifest: Manifest, folder: str)
 
 
 def pull_newest_to(
+    repo: Repo,
     store: RemoteStore,
     remote: Remote,
     job_id: str,
@@ -217,7 +225,7 @@ def pull_newest_to(
             f"remote {remote.name} has no such checkpoint of run {short(job_id)}",
             f"see: aexp pull {short(job_id)} --dry-run",
         )
-    for number, item in enumerate(found, 1):
+    for number, item in enumerate(_by_worth(repo, job_id, store, remote, found), 1):
         try:
             manifest = read_remote_manifest(store, remote, job_id, item)
             pull_to(store, remote, manifest, folder)
@@ -227,6 +235,39 @@ def pull_newest_to(
                 raise
             warnings.warn(error.message, CheckpointWarning, stacklevel=2)
     raise AssertionError("unreachable")
+
+
+def _by_worth(
+    repo: Repo,
+    job_id: str,
+    store: RemoteStore,
+    remote: Remote,
+    found: Sequence[RemoteCheckpoint],
+) -> Iterator[RemoteCheckpoint]:
+    """Yield the newest first, also of one step; at last what nothing goes on from any more.
+
+    Their names do not tell that, so manifests are read where it matters.
+    """
+    past = past_in(repo, job_id)
+    behind: list[RemoteCheckpoint] = []
+    for _, group in itertools.groupby(found, key=lambda item: (item.kind, item.step)):
+        items = list(group)
+        if len(items) == 1 and not (past.attempt or past.turns):
+            yield items[0]
+            continue
+        dated: list[tuple[str, RemoteCheckpoint]] = []
+        for item in items:
+            try:
+                manifest = read_remote_manifest(store, remote, job_id, item)
+            except CheckpointDamaged:  # named when it is pulled
+                dated.append(("", item))
+                continue
+            if past.holds(Checkpoint(item.key, manifest)):
+                behind.append(item)
+            else:
+                dated.append((manifest.created_at, item))
+        yield from (item for _, item in sorted(dated, reverse=True))
+    yield from behind
 
 
 def read_remote_manifest(

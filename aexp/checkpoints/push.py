@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from aexp.checkpoints.manifest import Component, Manifest, parse_manifest
 from aexp.checkpoints.objects import hash_file
-from aexp.checkpoints.outbox import DAMAGED, PUSHED, Outbox, Upload
+from aexp.checkpoints.outbox import DAMAGED, LAST_DELAY_S, PUSHED, Outbox, Upload, pushed_ids
 from aexp.checkpoints.store import Checkpoint, checkpoints_dir, list_checkpoints
 from aexp.errors import AexpError, CheckpointDamaged, RemoteError
 from aexp.files import locked
@@ -94,6 +94,7 @@ def push_run(
     only_due: bool = False,
     again: bool = False,
     on_result: Callable[[Pushed], None] = lambda result: None,
+    is_ending: Callable[[], bool] = lambda: False,
 ) -> list[Pushed]:
     """Push what a remote lacks of a run's checkpoints, the newest first, one after another.
 
@@ -106,13 +107,15 @@ def push_run(
     remote : Remote
         Where to.
     store : RemoteStore, optional
-        The same, opened.
+        The same, opened; see `try_open`.
     only_due : bool, default False
         Leave alone what has failed and is to be tried later.
     again : bool, default False
         Send also what is there: it may have been damaged.
     on_result : callable
         Called after each checkpoint.
+    is_ending : callable
+        Whether no further one is to be begun with.
 
     Returns
     -------
@@ -127,11 +130,17 @@ def push_run(
     with Outbox(repo, job_id) as outbox:
         known = {upload.id: upload for upload in outbox.fill(remote, checkpoints)}
         for checkpoint in checkpoints:
+            if is_ending():
+                break
             upload = known.get(checkpoint.id)
             if not again and upload is not None and not _is_due(upload, only_due):
                 continue
-            store = store or open_store(remote)
-            result = _push_locked(repo, outbox, store, remote, checkpoint, again)
+            try:
+                store = store or open_store(remote)
+            except RemoteError as error:
+                result: Pushed | None = _failed(outbox, _begun(remote, checkpoint), error)
+            else:
+                result = _push_locked(repo, outbox, store, remote, checkpoint, again)
             if result is None:
                 continue
             results.append(result)
@@ -146,7 +155,9 @@ def _is_due(upload: Upload, only_due: bool) -> bool:
         return False
     if not only_due:
         return True
-    return upload.state != DAMAGED and upload.next_try <= time.time()
+    left = upload.next_try - time.time()
+    # Longer than any pause: the clock was set back since.
+    return upload.state != DAMAGED and not 0 < left <= LAST_DELAY_S
 
 
 def _push_locked(
@@ -159,7 +170,7 @@ def _push_locked(
 ) -> Pushed | None:
     with locked(push_lock(repo, checkpoint.job, remote)):
         # Whoever held the lock may have pushed it.
-        known = [upload for upload in outbox.uploads(remote.name) if upload.id == checkpoint.id]
+        known = [upload for upload in outbox.uploads(remote) if upload.id == checkpoint.id]
         if not again and known and known[0].state == PUSHED:
             return None
         return _push(outbox, store, remote, checkpoint, again)
@@ -170,24 +181,15 @@ def _push(
 ) -> Pushed | None:
     began = time.monotonic()
     outbox.begin(remote.name, checkpoint.id)
-    result = Pushed(
-        checkpoint.job,
-        checkpoint.id,
-        checkpoint.path.name,
-        remote.name,
-        PUSHED,
-        checkpoint.manifest.total_bytes,
-    )
+    result = _begun(remote, checkpoint)
     try:
         files, sent = push_checkpoint(store, checkpoint, again=again)
     except (RemoteError, CheckpointDamaged) as error:
         if isinstance(error, CheckpointDamaged) and not os.path.isdir(checkpoint.path):
             outbox.forget(remote.name, checkpoint.id)  # dropped meanwhile, as its keeper wants
             return None
-        damaged = isinstance(error, CheckpointDamaged)
-        outbox.fail(remote.name, checkpoint.id, error.message, error.hint or "", damaged=damaged)
-        state = DAMAGED if damaged else "failed"
-        return result._replace(state=state, error=error, seconds=round(time.monotonic() - began, 3))
+        failed = _failed(outbox, result, error)
+        return failed._replace(seconds=round(time.monotonic() - began, 3))
     outbox.end(remote.name, checkpoint.id, sent)
     return result._replace(
         state=PUSHED if files is not None else "already there",
@@ -195,6 +197,25 @@ def _push(
         sent_bytes=sent,
         seconds=round(time.monotonic() - began, 3),
     )
+
+
+def _begun(remote: Remote, checkpoint: Checkpoint) -> Pushed:
+    size, name = checkpoint.manifest.total_bytes, checkpoint.path.name
+    return Pushed(checkpoint.job, checkpoint.id, name, remote.name, PUSHED, size)
+
+
+def _failed(outbox: Outbox, result: Pushed, error: AexpError) -> Pushed:
+    damaged = isinstance(error, CheckpointDamaged)
+    outbox.fail(result.remote, result.id, error.message, error.hint or "", damaged=damaged)
+    return result._replace(state=DAMAGED if damaged else "failed", error=error)
+
+
+def try_open(remote: Remote) -> RemoteStore | None:
+    """Return a remote opened for `push_run`, None when that is to note why it cannot be."""
+    try:
+        return open_store(remote)
+    except RemoteError:
+        return None
 
 
 def push_checkpoint(
@@ -271,9 +292,7 @@ def _send(
 
 def plan_push(repo: Repo, job_id: str, remote: Remote, *, again: bool = False) -> list[Pushed]:
     """Return what `push_run` would push, without contacting the remote or writing."""
-    from aexp.checkpoints.outbox import pushed_ids
-
-    done = set() if again else pushed_ids(repo, job_id).get(remote.name, set())
+    done = set() if again else pushed_ids(repo, job_id, [remote])[remote.name]
     return [
         Pushed(job_id, item.id, item.path.name, remote.name, "queued", item.manifest.total_bytes)
         for item in to_push(repo, job_id)

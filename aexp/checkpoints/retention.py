@@ -10,7 +10,7 @@ from aexp.checkpoints.discard import discard
 from aexp.checkpoints.find import by_metric
 from aexp.checkpoints.manifest import CHECKPOINT, FINAL
 from aexp.checkpoints.objects import Objects
-from aexp.checkpoints.past import NOTHING, Past, past_of
+from aexp.checkpoints.past import past_in
 from aexp.checkpoints.pins import keeping, pins_of
 from aexp.checkpoints.store import Checkpoint, checkpoints_dir, drop, list_checkpoints
 from aexp.checkpoints.uploads import missing_at_required
@@ -108,7 +108,7 @@ def judge(
     CorruptFile
         If the run's pins cannot be read.
     """
-    past = _past(repo, job_id)
+    past = past_in(repo, job_id)
     found = sorted(list_checkpoints(repo, job_id), key=past.holds)  # what is past comes last
     why: dict[Checkpoint, list[str]] = {item: [] for item in found}
     whole = _whole(found, verify)
@@ -139,13 +139,6 @@ def judge(
         if item.id in missing and item in whole:
             reasons.append("not yet at a required remote")
     return [Verdict(item, tuple(dict.fromkeys(why[item]))) for item in found]
-
-
-def _past(repo: Repo, job_id: str) -> Past:
-    try:
-        return past_of(read_run(repo, job_id))
-    except AexpError:  # only its checkpoints are here
-        return NOTHING
 
 
 def _whole(found: Sequence[Checkpoint], verify: str | None) -> set[Checkpoint]:

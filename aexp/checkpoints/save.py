@@ -19,10 +19,10 @@ from aexp.checkpoints.manifest import (
     make_manifest,
     unsafe_path,
 )
-from aexp.checkpoints.objects import Objects, copy_file, hash_file
+from aexp.checkpoints.objects import Objects, copy_file, hash_file, short_temporary
 from aexp.checkpoints.store import Checkpoint, publish, read_checkpoint
 from aexp.errors import CheckpointDamaged, CheckpointError
-from aexp.files import remove, temporary_name
+from aexp.files import remove
 from aexp.paths import Repo
 from aexp.runs.series import plain
 
@@ -86,6 +86,12 @@ def copy_folder(source: str, folder: str) -> None:
         if stat.S_ISREG(os.stat(source).st_mode):
             _copy_unchanged(source, os.path.join(folder, os.path.basename(source)))
             return
+        real = os.path.join(os.path.realpath(source), "")
+        if os.path.realpath(folder).startswith(real):
+            raise CheckpointError(
+                f"{source} holds the run's checkpoints themselves",
+                "save a folder that has the files of one checkpoint only",
+            )
         own = _has_manifest(source)
         for path in plain_files(source, leave_out=MANIFEST if own else None):
             target = os.path.join(folder, path)
@@ -191,7 +197,7 @@ def _settle(objects: Objects, folder: str, path: str) -> Component:
 
 
 def _make_own(path: str) -> None:
-    temporary = temporary_name(path)
+    temporary = short_temporary(path)
     try:
         copy_file(path, temporary)
         os.replace(temporary, path)

@@ -16,7 +16,7 @@ from aexp.files import read_object, remove, write_new
 from aexp.paths import Repo
 from aexp.runs.claims import liveness, parse_owner, this_owner
 
-_OWNER = ".owner"
+OWNER = ".owner"
 # What has no owner, as a lost disk leaves it, is left alone that long.
 _UNOWNED_S = 3600.0
 
@@ -33,10 +33,16 @@ class Staging:
     def __init__(self, folder: str) -> None:
         self.folder = folder
 
+    def open(self) -> None:
+        """Make the folder, below one that is there."""
+        owner = json.dumps(this_owner()._asdict()).encode()
+        write_new(self.folder + OWNER, owner)  # first: no folder is ever without one
+        os.mkdir(self.folder)
+
     def close(self) -> None:
         """Remove what is left: everything, unless the files have been published."""
         remove_tree(self.folder)
-        remove(self.folder + _OWNER)
+        remove(self.folder + OWNER)
 
 
 def open_staging(repo: Repo, job_id: str) -> Staging:
@@ -53,9 +59,7 @@ def open_staging(repo: Repo, job_id: str) -> Staging:
     staging = Staging(folder)
     try:
         os.makedirs(os.path.dirname(folder), exist_ok=True)
-        owner = json.dumps(this_owner()._asdict()).encode()
-        write_new(folder + _OWNER, owner)  # first: no folder is ever without one
-        os.mkdir(folder)
+        staging.open()
     except OSError as error:
         staging.close()
         raise CheckpointError(
@@ -72,7 +76,7 @@ def leftovers(repo: Repo, job_id: str) -> list[str]:
         names = sorted(os.listdir(parent))
     except OSError:
         return []
-    return [path for name in names if _is_left(path := os.path.join(parent, name))]
+    return [path for name in names if is_left(path := os.path.join(parent, name))]
 
 
 def remove_leftovers(repo: Repo, job_id: str) -> int:
@@ -83,10 +87,11 @@ def remove_leftovers(repo: Repo, job_id: str) -> int:
     return len(found)
 
 
-def _is_left(path: str) -> bool:
+def is_left(path: str) -> bool:
+    """Return whether nobody alive writes to a staging folder, or to what it has beside it."""
     if os.path.basename(path).startswith(DROPPED):
         return True
-    where = path if path.endswith(_OWNER) else path + _OWNER
+    where = path if path.endswith(OWNER) else path + OWNER
     try:
         content = read_object(where)
         if content is not None:

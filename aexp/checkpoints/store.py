@@ -249,7 +249,13 @@ def publish(repo: Repo, folder: str, manifest: Manifest, *, job_id: str = "") ->
         The published one, or an earlier one of the same step with the same content.
     """
     parent = checkpoints_dir(repo, job_id or manifest.job)
-    write_new(os.path.join(folder, MANIFEST), manifest.to_bytes(), 0o444)
+    data = manifest.to_bytes()
+    if len(data) > _MAX_MANIFEST:
+        raise CheckpointError(
+            f"its manifest has {len(data) >> 20} MB, at most {_MAX_MANIFEST >> 20} are read again",
+            "put large metadata into a file of the checkpoint, and many small files into one",
+        )
+    write_new(os.path.join(folder, MANIFEST), data, 0o444)
     sync_folders(folder)
     for name in _names(manifest):
         target = os.path.join(parent, name)

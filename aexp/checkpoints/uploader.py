@@ -14,8 +14,8 @@ import sys
 import time
 from collections.abc import Iterator
 
-from aexp.checkpoints.outbox import PUSHED, Outbox
-from aexp.checkpoints.push import push_run
+from aexp.checkpoints.outbox import DAMAGED, PUSHED, Outbox
+from aexp.checkpoints.push import push_run, try_open
 from aexp.checkpoints.store import checkpoints_dir
 from aexp.checkpoints.uploads import default_wait
 from aexp.errors import AexpError, RemoteError
@@ -23,13 +23,14 @@ from aexp.model import RUNNING
 from aexp.paths import Repo
 from aexp.processes import is_running, start_time
 from aexp.remotes.config import automatic_remotes
-from aexp.remotes.store import RemoteStore, open_store
+from aexp.remotes.store import RemoteStore
 from aexp.runs.claims import MARKER_VARIABLE
 from aexp.runs.store import read_run
 
 LOG = "upload.log"
 _LOCK = ".uploader.lock"
 _POLL_S = 0.5
+_REST_S = 2.0
 _LOOK_AGAIN_S = 30.0
 _MAX_LOG = 1 << 20
 # Of this process: run to uploader, so that the one that has ended is noticed.
@@ -92,7 +93,7 @@ def serve(repo: Repo, job_id: str, owner: int, owner_started: float) -> None:
     with _only_one(repo, job_id) as mine:
         if not mine:
             return
-        stores: dict[tuple[str, str], RemoteStore] = {}
+        stores: dict[tuple[str, str], RemoteStore | None] = {}
         seen: tuple[object, ...] = ()
         next_look = ends_at = 0.0
         while True:
@@ -111,7 +112,7 @@ def serve(repo: Repo, job_id: str, owner: int, owner_started: float) -> None:
 
 
 def _push(
-    repo: Repo, job_id: str, stores: dict[tuple[str, str], RemoteStore], *, only_due: bool
+    repo: Repo, job_id: str, stores: dict[tuple[str, str], RemoteStore | None], *, only_due: bool
 ) -> bool:
     """Push once to each remote; return whether another time may do more."""
     progress = False
@@ -123,8 +124,7 @@ def _push(
     for remote in remotes:
         key = (remote.name, str(remote.to_object()))
         try:
-            if key not in stores:
-                stores[key] = open_store(remote)
+            stores[key] = stores.get(key) or try_open(remote)
             results = push_run(repo, job_id, remote, stores[key], only_due=only_due)
         except AexpError as error:
             _say(f"{remote.name}: {error.message}")
@@ -147,9 +147,15 @@ def _is_executed(repo: Repo, job_id: str) -> bool:
 
 def _next_due(repo: Repo, job_id: str) -> float:
     """Return in how many seconds something that has failed may be tried again."""
+    try:
+        remotes = automatic_remotes(repo)
+    except AexpError:
+        return _LOOK_AGAIN_S
     with Outbox(repo, job_id) as outbox:
-        times = [upload.next_try for upload in outbox.uploads() if upload.state != PUSHED]
-    return max(_POLL_S, min([*(at - time.time() for at in times), _LOOK_AGAIN_S]))
+        found = [upload for remote in remotes for upload in outbox.uploads(remote)]
+    # What is damaged here is not tried again, and must not keep this process busy.
+    times = [upload.next_try for upload in found if upload.state not in (PUSHED, DAMAGED)]
+    return max(_REST_S, min([*(at - time.time() for at in times), _LOOK_AGAIN_S]))
 
 
 def _state(repo: Repo, job_id: str) -> tuple[object, ...]:

@@ -3,7 +3,7 @@
 import fcntl
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from aexp.checkpoints.outbox import PUSHING, QUEUED, Outbox, Upload, delay_after, pushed_ids
@@ -17,6 +17,7 @@ from aexp.remotes.config import Remote, list_remotes, takes_checkpoints
 WAIT_VARIABLE = "AEXP_UPLOAD_TIMEOUT_S"
 DEFAULT_WAIT_S = 600.0
 _LONGEST_PAUSE_S = 15.0
+_LOOK_S = 0.2
 
 
 class Pending(NamedTuple):
@@ -41,9 +42,9 @@ def missing_at_required(repo: Repo, job_id: str) -> set[str]:
     remotes = required_remotes(repo)
     if not remotes:
         return set()
-    done = pushed_ids(repo, job_id)
+    done = pushed_ids(repo, job_id, remotes)
     ids = {checkpoint.id for checkpoint in to_push(repo, job_id)}
-    return {item for item in ids if any(item not in done.get(r.name, ()) for r in remotes)}
+    return {item for item in ids if any(item not in there for there in done.values())}
 
 
 def pending_uploads(repo: Repo, job_id: str, remotes: Sequence[Remote]) -> list[Pending]:
@@ -75,7 +76,7 @@ def list_uploads(repo: Repo, job_id: str) -> list[Upload]:
     if not remotes or not checkpoints:
         return []
     with Outbox(repo, job_id) as outbox:
-        known = {(upload.remote, upload.id): upload for upload in outbox.uploads()}
+        known = {(item.remote, item.id): item for to in remotes for item in outbox.uploads(to)}
     found = []
     for remote in remotes:
         for item in reversed(checkpoints):
@@ -109,6 +110,7 @@ def wait_for_uploads(
     *,
     remotes: Sequence[Remote] | None = None,
     timeout_s: float | None = None,
+    is_ending: Callable[[], bool] = lambda: False,
 ) -> int:
     """Push what is left of a run, and return how many checkpoints were not there before.
 
@@ -125,6 +127,8 @@ def wait_for_uploads(
     timeout_s : float, optional
         How long to go on trying while a remote does not answer; default
         ``AEXP_UPLOAD_TIMEOUT_S``, else 600. What is being sent at its end is sent.
+    is_ending : callable
+        Whether somebody wants this process to end: nothing more is waited for then.
 
     Raises
     ------
@@ -133,27 +137,43 @@ def wait_for_uploads(
     """
     chosen = required_remotes(repo) if remotes is None else remotes
     deadline = time.monotonic() + (default_wait() if timeout_s is None else timeout_s)
-    pushed, tries = 0, 0
-    while pending_uploads(repo, job_id, chosen):
+    # Counts also where no outbox can be kept: a full disk.
+    arrived: set[tuple[str, str]] = set()
+    tries = 0
+    while _left(repo, job_id, chosen, arrived):
         errors: list[AexpError] = []
         for remote in chosen:
             try:
-                results = push_run(repo, job_id, remote)
-            except AexpError as error:  # no library for it
+                results = push_run(repo, job_id, remote, is_ending=is_ending)
+            except AexpError as error:  # a folder that cannot be written
                 errors.append(error)
                 continue
-            pushed += sum(result.ok for result in results)
+            arrived |= {(result.remote, result.id) for result in results if result.ok}
             errors += [result.error for result in results if result.error is not None]
         tries += 1
         pause = min(delay_after(tries) / 2, _LONGEST_PAUSE_S)
         can_help = any(isinstance(error, RemoteAway) for error in errors)
-        if not can_help or time.monotonic() + pause > deadline:
-            left = pending_uploads(repo, job_id, chosen)
+        if not can_help or time.monotonic() + pause > deadline or _pause(pause, is_ending):
+            left = _left(repo, job_id, chosen, arrived)
             if left:
                 raise _incomplete(job_id, left, errors)
             break
-        time.sleep(pause)
-    return pushed
+    return len(arrived)
+
+
+def _left(
+    repo: Repo, job_id: str, remotes: Sequence[Remote], arrived: set[tuple[str, str]]
+) -> list[Pending]:
+    found = pending_uploads(repo, job_id, remotes)
+    return [item for item in found if (item.remote.name, item.checkpoint.id) not in arrived]
+
+
+def _pause(seconds: float, is_ending: Callable[[], bool]) -> bool:
+    """Wait; return whether it was cut short."""
+    end = time.monotonic() + seconds
+    while not is_ending() and time.monotonic() < end:
+        time.sleep(min(_LOOK_S, seconds))
+    return is_ending()
 
 
 def default_wait() -> float:

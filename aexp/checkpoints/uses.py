@@ -23,14 +23,20 @@ def uses(repo: Repo, ids: Set[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for job_id in run_ids(repo):
-        with contextlib.suppress(AexpError):  # a run that cannot be read cannot be executed
+        with contextlib.suppress(AexpError):  # a run without a state point begins with nothing
             wanted = origin(repo, job_id)
             claimed = os.path.lexists(os.path.join(repo.workspace, job_id, CLAIM))
             if wanted not in ids and not claimed:
                 continue
-            run = read_run(repo, job_id)
+            begins = f"run {short(job_id)} begins with it"
+            try:
+                run = read_run(repo, job_id)
+            except AexpError:  # it may be mended
+                if wanted in ids:
+                    found[str(wanted)] = begins
+                continue
             if wanted in ids and run.status not in (COMPLETE, ABANDONED):
-                found[str(wanted)] = f"run {short(job_id)} begins with it"
+                found[str(wanted)] = begins
             last = run.attempts[-1] if run.attempts else {}
             if last.get("status") == RUNNING and last.get("resumed_from") in ids:
                 found[last["resumed_from"]] = f"run {short(job_id)} goes on from it"

@@ -135,11 +135,12 @@ def show(checkpoint: str, as_json: bool) -> None:
     from aexp.checkpoints.store import find_checkpoint
     from aexp.checkpoints.uses import branches, uses
     from aexp.checkpoints.verify import problems
+    from aexp.remotes.config import list_remotes
 
     repo = Repo.installed()
     found = find_checkpoint(repo, checkpoint)
     job_id = holder_of(found)
-    at = pushed_ids(repo, job_id)
+    at = pushed_ids(repo, job_id, list_remotes(repo))
     facts: dict[str, Any] = {
         **found.manifest.to_object(),
         "path": str(found.path),

@@ -1,5 +1,6 @@
 """``aexp checkpoints pin | unpin | prune | branch`` and ``aexp gc``."""
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -7,6 +8,7 @@ import click
 from aexp.cli.checkpoints import checkpoint_argument, human
 from aexp.cli.options import dry_run_option, ids_argument, json_option
 from aexp.cli.output import configuration, note, print_json, print_table
+from aexp.errors import EXIT_FAILED, AexpError
 from aexp.model import printable, short
 from aexp.paths import Repo
 from aexp.runs.store import resolve_id, run_ids
@@ -129,15 +131,27 @@ def prune(
     repo = Repo.installed()
     jobs = [resolve_id(repo, text) for text in ids] or run_ids(repo)
     done: list[Pruned] = []
-    without = 0
+    without = failed = 0
     for job_id in jobs:
-        chosen: Retention | None = policy or policy_of(repo, job_id)
-        without += chosen is None
-        if chosen is not None or damaged:
-            done.append(prune_run(repo, job_id, chosen, damaged=damaged, dry_run=dry_run))
+        try:
+            chosen: Retention | None = policy or policy_of(repo, job_id)
+            without += chosen is None
+            if chosen is not None or damaged:
+                done.append(prune_run(repo, job_id, chosen, damaged=damaged, dry_run=dry_run))
+        except AexpError as error:
+            if len(jobs) == 1:
+                raise
+            failed += 1  # of that run alone nothing is dropped
+            note(f"run {short(job_id)} is passed over: {printable(error.message)}")
     if as_json:
         print_json([_as_object(item, dry_run) for item in done])
-        return
+    else:
+        _tell_pruned(done, 0 if damaged else without, dry_run)
+    if failed:
+        sys.exit(EXIT_FAILED)
+
+
+def _tell_pruned(done: "list[Pruned]", without: int, dry_run: bool) -> None:
     rows = [
         (
             *(short(item.job), "final" if one.checkpoint.step is None else one.checkpoint.step),
@@ -153,7 +167,7 @@ def prune(
     count = sum(len(item.dropped) for item in done)
     freed = sum(item.freed_bytes for item in done)
     click.echo(f"would drop {count}" if dry_run else f"dropped {count}, {human(freed)} freed")
-    if without and not damaged:
+    if without:
         note(
             f"{without} runs have no policy and were left alone: give --keep-last, or write "
             "checkpoints: {keep_last: 3} into the experiment"

@@ -47,8 +47,7 @@ def push(
       aexp push
       aexp push 9f3a1b2c --remote archive
     """
-    from aexp.checkpoints.push import plan_push, push_run
-    from aexp.remotes.store import open_store
+    from aexp.checkpoints.push import plan_push, push_run, try_open
 
     repo = Repo.installed()
     jobs = [resolve_id(repo, text) for text in ids] or run_ids(repo)
@@ -66,7 +65,7 @@ def push(
                     for result in plan_push(repo, job_id, chosen, again=again):
                         show(result)
                 continue
-            store = open_store(chosen)
+            store = try_open(chosen)
             for job_id in jobs:
                 done = push_run(repo, job_id, chosen, store, again=again, on_result=show)
                 if done and _is_of_remote(done[-1].error):
@@ -231,7 +230,7 @@ def _pull_to(
 ) -> None:
     from aexp.checkpoints.pull import pull_newest_to
 
-    manifest = pull_newest_to(store, chosen, job_id, to, step=step, prefix=prefix)
+    manifest = pull_newest_to(repo, store, chosen, job_id, to, step=step, prefix=prefix)
     if as_json:
         print_json([{"id": manifest.id, "path": os.path.abspath(to), "step": manifest.step}])
     else:

@@ -214,8 +214,7 @@ class Attempt:
 
     def _beat(self, numbers: AttemptNumbers, resume: Resume) -> bool:
         numbers.look()
-        with contextlib.suppress(AexpError, OSError):
-            resume.look()
+        resume.look()
         return heartbeat.beat(self.repo, self.claim)
 
     def _record_environment(

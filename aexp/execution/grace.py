@@ -11,6 +11,7 @@ DEFAULT_GRACE_S = 20.0
 _KILL_WAIT_S = 30.0
 _LONGEST_S = 600.0
 _PATIENCE_S = 3.0
+_FOR_EVER_S = 30 * 86400.0  # "inf" is no time that can be waited for, nor a number in JSON
 
 
 def grace_s(longest_save_s: float = 0.0) -> float:
@@ -54,6 +55,7 @@ def advice(longest_save_s: float) -> str | None:
 
 def _own_grace_s() -> float | None:
     try:
-        return max(0.0, float(os.environ["AEXP_GRACE_S"]))
+        given = float(os.environ["AEXP_GRACE_S"])
     except (KeyError, ValueError):
         return None
+    return None if math.isnan(given) else min(max(0.0, given), _FOR_EVER_S)

@@ -11,6 +11,7 @@ from aexp.runs.declared import Declared
 from aexp.runs.outcome import Outcome
 from aexp.runs.preemption import GOES_ON_AFTER
 
+_AHEAD_S = 3600.0  # who wants a signal ahead of a limit seldom wants it earlier
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 _ASKED_TO_END = tuple(
     code
@@ -86,7 +87,7 @@ def _again(
     of time, ours and the scheduler's, are no others: they are the same the next time.
     """
     number = finished.interrupted_by or finished.told
-    earned = advanced or (number is not None and _slurm_cause()[0] != "timeout")
+    earned = advanced or (number is not None and not _is_time_limit(number))
     why = f"after {_name(number)}" if number is not None else "of its own accord"
     message = words or f"it gave its place back {why}"
     if not advanced:
@@ -97,6 +98,16 @@ def _again(
         again=True,
         earned=earned,
     )
+
+
+def _is_time_limit(number: int) -> bool:
+    """Return whether Slurm has sent a signal at a time limit, or ahead of it as it was told."""
+    if _slurm_cause()[0] == "timeout":
+        return True
+    allocation = slurm.allocation()
+    if allocation is None or number in (signal.SIGINT, signal.SIGHUP):
+        return False
+    return slurm.nears_limit(allocation, _AHEAD_S)
 
 
 def _slurm_cause() -> tuple[str | None, bool]:

@@ -8,6 +8,7 @@ a checkpoint here: a file or a folder, under a name of its own as soon as it is 
 import contextlib
 import os
 import shutil
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -15,12 +16,15 @@ from typing import TYPE_CHECKING
 
 from aexp.errors import AexpError
 from aexp.execution import grace
-from aexp.model import Run
+from aexp.model import Run, printable, short
 from aexp.paths import CHECKPOINTS, INCOMING, Repo
 from aexp.remotes.place import has_remotes
+from aexp.runs.document import edit_document
 from aexp.runs.step_name import step_of
+from aexp.runs.store import read_run
 
 if TYPE_CHECKING:
+    from aexp.checkpoints.past import Past
     from aexp.checkpoints.store import Checkpoint
 
 DIR_VARIABLE = "AEXP_CHECKPOINT_DIR"
@@ -63,6 +67,7 @@ class Resume:
         self._counted: set[str] = set()
         self._advised = False
         self._complained = False
+        self._looking: threading.Thread | None = None
         self.longest_save_s = 0.0
         self.origin: Checkpoint | None = None
         if os.path.isdir(self._folder):
@@ -94,14 +99,23 @@ class Resume:
         return told
 
     def look(self) -> None:
-        """Publish what is complete by now, that is, has not changed since the last look."""
-        self._publish(lambda path, state: self._seen.get(path) == state)
-        self._measure()
-        if not self._advised:
-            words = grace.advice(self.longest_save_s)
-            if words is not None:
-                self._advised = True
-                self._say(words)
+        """Publish what is complete by now, that is, has not changed since the last look.
+
+        In the background: copying takes minutes for some, and meanwhile the command's output
+        must be read, and signals must reach it.
+        """
+        if self._looking is None or not self._looking.is_alive():
+            self._looking = threading.Thread(target=self._look, name="aexp-look", daemon=True)
+            self._looking.start()
+
+    def _look(self) -> None:
+        with contextlib.suppress(AexpError, OSError):  # the next look, or the end, tries again
+            self._publish(lambda path, state: self._seen.get(path) == state)
+            self._measure()
+        words = None if self._advised else grace.advice(self.longest_save_s)
+        if words is not None:
+            self._advised = True
+            self._say(words)
 
     def finish(self, *, killed: bool, reason: str = "periodic") -> None:
         """Publish what is left, and remove the folder.
@@ -109,6 +123,8 @@ class Resume:
         Of a command that was killed only what it had finished: what it was just writing
         under its final name is left out.
         """
+        if self._looking is not None:
+            self._looking.join()
         complete = self._publish(
             lambda path, state: not killed or self._seen.get(path) == state or _is_renamed(path),
             reason,
@@ -141,7 +157,12 @@ class Resume:
         found = initial_checkpoint(self._repo, self._run.sp)
         wrong = problems(found, way_for(found)) if found is not None else []
         if found is not None and wrong:
-            raise damage(found, wrong)
+            error = damage(found, wrong)
+            error.hint = (
+                f"the run stays queued; aexp pull {short(found.job)} gets it again from a remote, "
+                "aexp checkpoints branch begins with another one"
+            )
+            raise error
         return found
 
     def _take_leftovers(self) -> None:
@@ -180,11 +201,10 @@ class Resume:
                 # One that is being written is taken at the next look.
                 if _state(path) == state and self._told.get(path) != state:
                     self._told[path] = state
-                    self._say(f"{name} is not kept as a checkpoint: {error}")
+                    self._say(printable(f"{name} is not kept as a checkpoint: {error}"))
         return good
 
     def _save(self, path: str, name: str, reason: str, attempt: int) -> None:
-        from aexp.checkpoints.past import past_of
         from aexp.checkpoints.save import Facts, copy_folder, save_staged
         from aexp.checkpoints.staging import open_staging
         from aexp.checkpoints.store import list_checkpoints
@@ -192,8 +212,8 @@ class Resume:
 
         began = time.monotonic()
         job_id = self._run.job_id
-        past = past_of(self._run)
         before = list_checkpoints(self._repo, job_id, "checkpoint")
+        past = self._past(before, attempt)
         newest = next((item for item in before if not past.holds(item)), None)
         step = step_of(name)
         if step is None:
@@ -222,6 +242,17 @@ class Resume:
 
             upload_in_background(self._repo, job_id)
         self._prune()
+
+    def _past(self, found: "list[Checkpoint]", attempt: int) -> "Past":
+        """Return what is past: also what lies beyond the origin, from the first save on."""
+        from aexp.checkpoints.past import leave_behind, past_of
+
+        run = read_run(self._repo, self._run.job_id)
+        if self.origin is not None and attempt == self._number:
+            run = leave_behind(
+                run, found, self.origin, "", lambda: edit_document(self._repo, run.job_id)
+            )
+        return past_of(run)
 
     def _prune(self) -> None:
         """Drop what the experiment does not want to keep."""

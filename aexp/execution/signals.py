@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -11,6 +12,8 @@ from aexp import slurm
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 FORWARDED = (signal.SIGUSR1, signal.SIGUSR2)
+# systemd ends a session by SIGTERM and SIGHUP at once, others signal a process and its group.
+_ONE_WISH_S = 2.0
 
 
 class SignalBox:
@@ -32,6 +35,8 @@ class SignalBox:
         self.ending: list[int] = []
         self.to_forward: list[int] = []
         self.has_warned = False
+        self._asked_at = 0.0
+        self._asked_again = False
         self.wakeup, self._write = os.pipe()
         os.set_blocking(self.wakeup, False)
         os.set_blocking(self._write, False)
@@ -61,8 +66,15 @@ class SignalBox:
         os.close(self._write)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        (self.to_forward if number in FORWARDED else self.ending).append(number)
-        self.has_warned = self.has_warned or number in FORWARDED
+        if number in FORWARDED:
+            self.to_forward.append(number)
+            self.has_warned = True
+            return
+        now = time.monotonic()
+        if not self.ending:
+            self._asked_at = now
+        self._asked_again = self._asked_again or now > self._asked_at + _ONE_WISH_S
+        self.ending.append(number)
 
     @property
     def is_impatient(self) -> bool:
@@ -70,7 +82,7 @@ class SignalBox:
 
         Slurm sends the same signal several times, over several ways, and kills by itself.
         """
-        again = len(self.ending) > 1 and slurm.allocation() is None
+        again = self._asked_again and slurm.allocation() is None
         return again or self.ending.count(signal.SIGINT) > 1
 
     def drain(self) -> None:

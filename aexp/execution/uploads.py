@@ -24,7 +24,8 @@ def finish_uploads(
     say : callable
         Tells the caller what happens.
     is_ending : callable
-        Whether somebody wants this process to end now: nothing is waited for then.
+        Whether somebody wants this process to end now: nothing is waited for then, and
+        what has not arrived is named.
     """
     if not has_remotes(repo):
         return
@@ -36,8 +37,8 @@ def finish_uploads(
         if pending_uploads(repo, run.job_id, automatic_remotes(repo)):
             upload_in_background(repo, run.job_id)
         required = required_remotes(repo)
-        if required and run.status == COMPLETE and not is_ending():
-            wait_for_uploads(repo, run.job_id, remotes=required)
+        if required and run.status == COMPLETE:
+            wait_for_uploads(repo, run.job_id, remotes=required, is_ending=is_ending)
     except AexpError as error:
         say(f"{error.message} ({error.hint})" if error.hint else error.message)
     except OSError as error:

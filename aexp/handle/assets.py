@@ -1,5 +1,6 @@
 """Files that belong to a run: what training code hands over, and what it points at."""
 
+import contextlib
 import json
 import os
 import re
@@ -141,8 +142,9 @@ def _remove_old(folder: str) -> None:
     from aexp.checkpoints.staging import remove_tree
 
     for entry in os.scandir(folder):
-        if entry.name.startswith(".asset.") and entry.stat().st_mtime < time.time() - _OLD_S:
-            remove_tree(entry.path)
+        with contextlib.suppress(FileNotFoundError):  # another process has just published it
+            if entry.name.startswith(".asset.") and entry.stat().st_mtime < time.time() - _OLD_S:
+                remove_tree(entry.path)
 
 
 def _stem(name: str, ending: str) -> str:

@@ -19,6 +19,9 @@ class Checkpointing:
 
     _place: "Place"
     _kept: "Keeper | None" = None
+    # Whether `succeed` was told not to wait, or has named what did not arrive: the end of the
+    # block says it no second time.
+    _is_waited_for = False
 
     @property
     def _keeper(self) -> "Keeper":
@@ -34,6 +37,7 @@ class Checkpointing:
             self._kept.wait()
 
     def _wait_for_uploads(self, wait: "bool | float | None") -> None:
+        self._is_waited_for = True
         if wait is False:
             return
         from aexp.remotes.place import has_remotes
@@ -49,6 +53,7 @@ class Checkpointing:
             remotes += [item for item in automatic_remotes(repo) if item not in remotes]
         bound = None if wait is None or wait is True else float(wait)
         wait_for_uploads(repo, self._place.job_id, remotes=remotes, timeout_s=bound)
+        self._is_waited_for = False  # what is saved from now on is waited for, too
 
     def checkpoint(
         self,

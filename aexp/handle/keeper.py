@@ -19,15 +19,23 @@ from aexp.checkpoints.lineage import (
 )
 from aexp.checkpoints.manifest import CHECKPOINT
 from aexp.checkpoints.outputs import outputs_of
-from aexp.checkpoints.past import Past, past_of
+from aexp.checkpoints.past import Past, leave_behind, past_of
 from aexp.checkpoints.restore import copy_to, damage
-from aexp.checkpoints.save import Facts, copy_folder, save_staged
+from aexp.checkpoints.save import Facts, copy_folder, now, save_staged
 from aexp.checkpoints.staging import Staging, open_staging, remove_leftovers
 from aexp.checkpoints.store import Checkpoint, find_checkpoint, list_checkpoints, read_checkpoint
 from aexp.checkpoints.verify import SIZE, problems, way_for
-from aexp.errors import CheckpointDamaged, CheckpointNotFound, CheckpointWarning, UsageError
+from aexp.errors import (
+    CheckpointDamaged,
+    CheckpointError,
+    CheckpointNotFound,
+    CheckpointWarning,
+    UsageError,
+)
 from aexp.handle.place import Place
 from aexp.kb.retention import Retention
+from aexp.model import Run, short
+from aexp.paths import CLAIM
 from aexp.remotes.place import has_remotes
 from aexp.runs.store import read_run
 from aexp.runs.variation import variation_of
@@ -50,6 +58,8 @@ class Keeper:
         self._repo = place.repo
         self._background = Background()
         self._parent: str | None = None
+        self._went_on: tuple[Checkpoint, str] | None = None  # from what, since when
+        self._is_settled = False  # what lies beyond it has been left behind
         self._is_ready = False
         self.retention: Retention | None = None  # over the experiment's
         self.on_saved: list[Callable[[Checkpoint], None]] = [self._upload, self._prune]
@@ -142,9 +152,12 @@ class Keeper:
 
     def _with_lineage(self, facts: Facts) -> Facts:
         run = read_run(self._repo, self.place.job_id)
-        if self._parent is None:
-            past = past_of(run)
+        is_due = facts.kind == CHECKPOINT and not self._is_settled  # a snapshot leaves nothing
+        if self._parent is None or is_due:
             found = list_checkpoints(self._repo, run.job_id, CHECKPOINT)
+            if is_due:
+                run = self._leave_behind(run, found)
+            past = past_of(run)
             self._parent = next((item.id for item in found if not past.holds(item)), None)
         commit = run.sp.get("code_commit")
         return facts._replace(
@@ -153,13 +166,22 @@ class Keeper:
             code_commit=commit if isinstance(commit, str) else None,
         )
 
+    def _leave_behind(self, run: Run, found: list[Checkpoint]) -> Run:
+        origin, at = self._went_on or (None, "")
+        if origin is None:  # what the wrapper has offered
+            wanted = resumed_from(run)
+            origin = next((item for item in found if item.id == wanted), None)
+        self._is_settled = True
+        return run if origin is None else leave_behind(run, found, origin, at, self.place.edit)
+
     def latest(self, scope: str, **options: Any) -> Checkpoint | None:
         """Return the newest checkpoint that is whole."""
         return latest(self._repo, self._jobs(scope), past=self._past(), **options)
 
     def best(self, metric: str, mode: str, scope: str, **options: Any) -> Checkpoint | None:
         """Return the whole checkpoint with the best value of a metric."""
-        return best(self._repo, self._jobs(scope), metric, mode, past=self._past(), **options)
+        past = self._past()._replace(turns=())  # it may lie beyond a turn
+        return best(self._repo, self._jobs(scope), metric, mode, past=past, **options)
 
     def all(self, scope: str, kind: str | None) -> list[Checkpoint]:
         """Return the checkpoints, the newest first."""
@@ -191,11 +213,12 @@ class Keeper:
         if wanted is None:
             found = self._newest(to, scope, verify)
         else:
+            self._background.wait()
             chosen = self._certain(wanted)
             wrong = problems(chosen, verify or way_for(chosen))
             if wrong:
                 raise damage(chosen, wrong)
-            found = chosen if to is None else copy_to(chosen, to)
+            found = chosen if to is None else copy_to(chosen, to, self._may_replace)
         if found is not None:
             self._note(found)
         return found
@@ -215,28 +238,41 @@ class Keeper:
 
     def _note(self, found: Checkpoint) -> None:
         place = self.place
+        self._went_on, self._is_settled = (found, now()), False
         is_own = (found.job, found.manifest.attempt) == (place.job_id, place.attempt)
         if place.attempt and not is_own:  # else training has gone back, not come from elsewhere
             with place.edit() as run:
                 note_resumed(run, found)
 
+    def _may_replace(self, there: Checkpoint) -> None:
+        """Refuse to take the copy away that another run may be reading at this moment."""
+        own = read_run(self._repo, self.place.job_id)
+        ours = {branched_from(own.sp), *(attempt.get("resumed_from") for attempt in own.attempts)}
+        if there.job == own.job_id or there.id in ours:
+            return
+        if os.path.lexists(self._repo.run_file(there.job, CLAIM)):
+            raise CheckpointError(
+                f"{there.path} has a checkpoint of run {short(there.job)}, which is being executed",
+                "give a folder of this run's own: run.restore(to=run.workspace / 'resume')",
+            )
+
     def _newest(
         self, to: "str | os.PathLike[str] | None", scope: str, verify: str | None
     ) -> Checkpoint | None:
-        before: int | None = None
+        damaged: set[Checkpoint] = set()
         jobs, past = self._jobs(scope), self._past()
         way = verify if to is None else SIZE  # the copy is read in any case
         while True:
-            found = latest(self._repo, jobs, verify=way, before_step=before, past=past)
+            found = latest(self._repo, jobs, verify=way, but=damaged, past=past)
             if found is None:
                 break
             if to is None:
                 return found
             try:
-                return copy_to(found, to)
+                return copy_to(found, to, self._may_replace)
             except CheckpointDamaged as error:
                 warnings.warn(f"{error.message}; an earlier one is used", CheckpointWarning, 4)
-                before = found.step
+                damaged.add(found)
         own = read_run(self._repo, self.place.job_id)
         initial = initial_checkpoint(self._repo, own.sp)
         if initial is None:

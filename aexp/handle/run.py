@@ -318,7 +318,7 @@ class ActiveRun(Checkpointing, Stopping, ServiceNames):
             forget(self)
             self._let_signals_go()
             self._settle(Place(self.repo, self.id))
-        if error is None and not self._started_by:
+        if error is None and not self._started_by and not self._is_waited_for:
             self._wait_for_uploads(None)
 
     def _my_block(self) -> tuple[int, int] | None:

@@ -11,8 +11,9 @@ import re
 from collections.abc import Hashable
 from typing import Any
 
+from aexp.numbers import MAX_BITS
+
 MAX_DEPTH = 32
-_MAX_BITS = 14_000  # Python writes and reads integers of up to 4300 digits
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _MOST_DIGITS = 1000
 _INTEGER = re.compile(r"[+-]?[0-9]+")
@@ -134,7 +135,7 @@ def value_problem(value: object, depth: int = 0) -> str | None:
     if value is None or isinstance(value, bool):
         return None
     if isinstance(value, int):
-        return "the number has too many digits" if value.bit_length() > _MAX_BITS else None
+        return "the number has too many digits" if value.bit_length() > MAX_BITS else None
     if isinstance(value, float):
         return None if math.isfinite(value) else f"{value} is not a finite number"
     if depth >= MAX_DEPTH:

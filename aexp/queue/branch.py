@@ -71,6 +71,10 @@ class Branch:
         return self._adder.carry_out(plan)
 
     def _base(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        if INIT_FROM in changes:
+            raise UsageError(
+                f"{INIT_FROM} is the checkpoint that is branched", "name that one instead"
+            )
         own = {key: value for key, value in self._source.sp.items() if key not in RESERVED_KEYS}
         own.pop(INIT_FROM, None)
         if "condition" in changes:  # another block takes the place of the old one's values

@@ -71,4 +71,4 @@ class Origins:
             return None
         # What a complete run has saved is final, even if the run starts afresh.
         past = past_of(read_run(self._repo, job_id))
-        return None if past.holds(checkpoint) else job_id
+        return None if past.is_finished(checkpoint) else job_id

@@ -218,10 +218,16 @@ def check_options(address: Address, options: Mapping[str, object]) -> dict[str, 
 
 
 def _check_endpoint(value: object) -> None:
-    parts = urlsplit(str(value))
-    if "@" in parts.netloc or parts.query or parts.fragment:
+    if "@" in str(value):
         raise UsageError("an endpoint must not hold a user name or password", _CREDENTIALS)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    try:
+        parts = urlsplit(str(value))
+        parts.port  # noqa: B018  (raises when it is no number)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.query or parts.fragment:
+        raise UsageError("an endpoint must not hold a user name or password", _CREDENTIALS)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(
             f"{printable(value)} is no endpoint", "write it like https://s3.example.org"
         )

@@ -16,6 +16,7 @@ MANUAL = "manual"
 SCHEMA = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _ENDING = ".json"
+_SERVERS = ("account_name", "endpoint")
 
 
 class Remote(NamedTuple):
@@ -45,6 +46,12 @@ class Remote(NamedTuple):
     def address(self) -> Address:
         """The URL's parts."""
         return parse_url(self.url)
+
+    @property
+    def place(self) -> str:
+        """What tells it from others: buckets of two servers may have one URL."""
+        servers = [f"{key}={self.options[key]}" for key in _SERVERS if key in self.options]
+        return " ".join([self.url, *servers])
 
     def to_object(self) -> dict[str, Any]:
         """Return what its file holds."""

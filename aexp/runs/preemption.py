@@ -13,6 +13,7 @@ from typing import Any
 from aexp.model import CHECKPOINT_ID, Run
 from aexp.paths import CHECKPOINTS, Repo
 from aexp.runs.afresh import passed_over
+from aexp.runs.going_back import turns_of
 
 MAX_PREEMPTIONS = 1000
 MAX_STALLED = 3
@@ -45,15 +46,20 @@ def has_advanced(repo: Repo, run: Run) -> bool:
 def newest_checkpoint(repo: Repo, run: Run) -> dict[str, Any] | None:
     """Return ``id`` and ``step`` of a run's checkpoint with the highest step, None without one.
 
-    Those of a run that was complete, and has started afresh since, do not count.
+    Those of a run that was complete, and has started afresh since, do not count, nor do those
+    beyond one that it went back to.
     """
     folder, past = repo.run_file(run.job_id, CHECKPOINTS), passed_over(run.record)
+    turns = turns_of(run)
     top: list[tuple[str, str, int]] = []
     for step, name in _by_step(folder):
         if top and step < top[0][2]:
             break
         manifest = _manifest(os.path.join(folder, name)) or {}
         found = manifest.get("id")
+        saved = (step, _attempt(manifest), str(manifest.get("created_at")))
+        if any(turn.holds(*saved) for turn in turns):
+            continue
         if _attempt(manifest) > past and isinstance(found, str) and CHECKPOINT_ID.fullmatch(found):
             top.append((str(manifest.get("created_at")), found, step))
     return {"id": max(top)[1], "step": max(top)[2]} if top else None

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from aexp.errors import MetricError, StoreReadOnly
-from aexp.numbers import NOT_FINITE, finite_or_none, json_number
+from aexp.numbers import MAX_BITS, NOT_FINITE, finite_or_none, json_number
 
 _CHUNK = 1 << 20
 _MAX_LINE = 1 << 23  # no row is that long; what is, is not ours and is passed over
@@ -262,6 +262,8 @@ def plain(value: Any, name: str = "", depth: int = 0) -> Any:
     if isinstance(value, str):
         return str(value)
     if value is None or isinstance(value, (bool, int)):
+        if value is not None and value.bit_length() > MAX_BITS:
+            raise MetricError(f"{name or 'the value'} has too many digits", _HINT)
         return value
     if isinstance(value, float):
         return json_number(float(value))

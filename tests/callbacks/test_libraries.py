@@ -65,3 +65,11 @@ def test_pytorch_in_two_processes(story: Story) -> None:
         (9, "periodic"),
         (4, "periodic"),
     ]
+
+
+def test_transformers_in_two_processes(story: Story) -> None:
+    """What each process writes is in the checkpoint, and none ends before it is kept."""
+    told = story("transformers_ddp")
+    check(told, [75, 0], first=1)
+    for _, _, _, files in told["broken"]["checkpoints"][1:]:
+        assert {"rng_state_0.pth", "rng_state_1.pth"} < set(files)

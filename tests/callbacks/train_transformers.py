@@ -9,7 +9,7 @@ from transformers import BertConfig, BertForSequenceClassification, Trainer, Tra
 from aexp.checkpoints.callbacks.transformers import AexpCallback
 
 
-def train(run: Any, fault: attempts.Fault) -> None:
+def train(run: Any, fault: attempts.Fault, trainer_class: Any = Trainer, **more: Any) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(7)
     config = BertConfig(
@@ -43,12 +43,14 @@ def train(run: Any, fault: attempts.Fault) -> None:
         disable_tqdm=True,
         report_to=[],
         seed=7,
+        **more,
     )
     callback = Faulty(run)
-    trainer = Trainer(model=model, args=arguments, train_dataset=data, callbacks=[callback])
+    trainer = trainer_class(model=model, args=arguments, train_dataset=data, callbacks=[callback])
     trainer.train(resume_from_checkpoint=callback.resume_from())
     trainer.save_model(str(run.workspace / "final"))
-    run.save_checkpoint(run.workspace / "final", kind="snapshot", format="transformers")
+    if trainer.is_world_process_zero():
+        run.save_checkpoint(run.workspace / "final", kind="snapshot", format="transformers")
 
 
 if __name__ == "__main__":

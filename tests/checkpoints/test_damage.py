@@ -3,6 +3,9 @@
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -210,8 +213,12 @@ def test_restoring_again_replaces_the_copy(
     (copy / "model.bin").write_bytes(b"trained on")
     (copy / "extra").write_bytes(b"stale")
     save(run, 2)
-    copy = run.restore(to=tmp_path / "resume")
+    with pytest.warns(aexp.CheckpointWarning, match="extra, and all else"):
+        copy = run.restore(to=tmp_path / "resume")
     assert copy.step == 2
+    (moved,) = tmp_path.glob("resume.old-*")
+    assert [path.name for path in moved.iterdir()] == ["extra"]
+    assert (moved / "extra").read_bytes() == b"stale"
     assert sorted(path.name for path in copy.path.iterdir()) == [
         "manifest.json",
         "model.bin",
@@ -219,6 +226,73 @@ def test_restoring_again_replaces_the_copy(
     ]
     assert (copy / "model.bin").read_bytes() == b"2" * 1000
     assert run.restore("ck_" + copy.id[3:12], to=tmp_path / "new" / "deep").step == 2
+
+
+def test_two_of_one_step(run: Any, save: Callable[..., Any], tmp_path: Path) -> None:
+    save(run, 0)
+    newer = save(run, 0, metrics={"again": 1})
+    flip(newer.path)
+    with pytest.warns(aexp.CheckpointWarning, match="an earlier one is used"):
+        assert run.restore(to=tmp_path / "resume").metrics == {}
+
+
+def test_a_copy_that_another_run_may_be_reading_is_not_replaced(
+    begin: Callable[..., Any],
+    end: Callable[..., Any],
+    save: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    one = begin("seed=0")
+    save(one, 1)
+    end(one)
+    again = begin(job_id=one.id)
+    folder = again.restore(to=tmp_path / "resume")
+    other = begin("seed=1")
+    save(other, 2)
+    with pytest.raises(aexp.CheckpointError, match="which is being executed"):
+        other.restore(to=tmp_path / "resume")
+    assert (folder / "model.bin").read_bytes() == b"1" * 1000
+    end(again)
+    assert other.restore(to=tmp_path / "resume").step == 2
+
+
+def test_what_a_killed_copy_left_goes(run: Any, save: Callable[..., Any], tmp_path: Path) -> None:
+    save(run, 1)
+    code = (
+        "import os, signal, aexp, aexp.checkpoints.restore as r\n"
+        "r._copy = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"aexp.current().restore(to={str(tmp_path / 'resume')!r})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.glob(".resume.*"))) == 2
+    run.restore(to=tmp_path / "resume")
+    assert list(tmp_path.glob(".resume.*")) == []
+
+
+def test_several_processes_restore_to_one_folder(
+    run: Any, save: Callable[..., Any], tmp_path: Path
+) -> None:
+    code = (
+        "import sys, aexp\nrun = aexp.current()\nprint(flush=True)\nsys.stdin.readline()\n"
+        f"copy = run.restore(to={str(tmp_path / 'resume')!r})\n"
+        "[(copy / name).read_bytes() for name in copy.files]\n"
+    )
+    for step in range(3):  # into no folder, then in place of an earlier copy
+        save(run, step)
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        ranks = [subprocess.Popen([sys.executable, "-c", code], **pipes) for _ in range(4)]
+        for rank in ranks:
+            assert rank.stdout is not None
+            rank.stdout.readline()
+        for rank in ranks:
+            assert rank.stdin is not None
+            rank.stdin.write(b"\n")
+            rank.stdin.flush()
+        for rank in ranks:
+            rank.communicate()
+        assert [rank.returncode for rank in ranks] == [0] * 4
+    assert [path.name for path in tmp_path.iterdir() if "resume" in path.name] == ["resume"]
 
 
 TEXT = st.text(max_size=20)

@@ -131,6 +131,8 @@ def test_what_a_run_needs_stays(
     assert "goes on from it" in why[5][0]
     end(other)
     end(again)
+    # One whose document is damaged may be mended, and begin then.
+    Path(repo.run_file(waiting["job_id"], "signac_job_document.json")).write_text("{")
     prune(repo, ten.id, Retention())
     assert steps(repo, ten) == [2, 9]
 
@@ -206,6 +208,8 @@ def test_a_branch_begins_with_its_checkpoint(research: Any, repo: Any) -> None:
     (saved,) = list_checkpoints(repo, source)
     arguments = ("checkpoints", "branch", saved.id[:8], "--sweep", "lr=1e-4|1e-5")
     assert research.json(*arguments, "--dry-run")["dry_run"]
+    twice = research.aexp(*arguments[:3], "--set", f"init_from={saved.id}", rc=2)
+    assert "the checkpoint that is branched" in twice.stderr
     first, second = (row["job_id"] for row in research.json(*arguments)["runs"])
     doc = research.doc(first)
     assert (doc["aexp_run"]["timeout_s"], doc["aexp_run"]["resources"]) == (60, {"mem_mb": 100})
@@ -233,6 +237,7 @@ def test_a_branch_begins_with_its_checkpoint(research: Any, repo: Any) -> None:
     failed = research.aexp("run-queued", second, rc=None)
     assert failed.returncode != 0
     assert saved.id in failed.stderr
+    assert "aexp pull" in failed.stderr
     assert research.status(second) == "queued"
     refused = research.aexp(
         "queue", "add", "--experiment", "E001", "--sp", "seed=1,init_from=ck_0", rc=1
@@ -271,3 +276,23 @@ def test_the_verbs(research: Any, repo: Any, ten: Any, tmp_path: Path) -> None:
     research.aexp("checkpoints", "unpin", one.id)
     research.aexp("checkpoints", "show", "ck_", rc=1)
     assert json.loads(research.aexp("gc", "--json").stdout)["deleted"] is False
+
+
+def test_a_run_whose_policy_cannot_be_read_does_not_stop_the_others(
+    research: Any, repo: Any, begin: Callable[..., Any], save: Callable[..., Any]
+) -> None:
+    research.experiment("true {seed}", experiment_id="E002")
+    one = research.one("seed=0")
+    add = ("queue", "add", "--experiment", "E002", "--sp", "seed=0")
+    other = research.json(*add)["runs"][0]["job_id"]
+    for job_id in (one, other):
+        run = begin(job_id=job_id)
+        save(run, 1)
+        save(run, 2)
+    research.experiment("true {seed}", "checkpoints: {keep_last: 1}\n")
+    research.experiment("true {seed}", "checkpoints: {keep_lost: 1}\n", experiment_id="E002")
+    done = research.aexp("checkpoints", "prune", "--all", rc=1)
+    assert f"run {other[:8]} is passed over" in done.stderr
+    assert "keep_lost" in done.stderr
+    assert [len(list_checkpoints(repo, job_id)) for job_id in (one, other)] == [1, 2]
+    assert "keep_lost" in research.aexp("checkpoints", "prune", other, rc=1).stderr

@@ -220,6 +220,32 @@ def test_what_a_checkpoint_cannot_hold(run: Any, name: str | bytes) -> None:
     assert run.checkpoints() == []
 
 
+def test_names_as_long_as_they_may_be(run: Any, tmp_path: Path) -> None:
+    for step in (1, 2):  # the second one is linked to the first
+        with run.checkpoint(step) as folder:
+            (folder / ("n" * 255)).write_bytes(b"layer")
+    os.link(run.latest_checkpoint() / ("n" * 255), tmp_path / "mine")
+    assert run.restore(to=tmp_path / "copy").files == ["n" * 255]
+    assert (run.checkpoints()[0] / ("n" * 255)).samefile(run.checkpoints()[1] / ("n" * 255))
+
+
+def test_a_folder_that_holds_the_checkpoints_is_refused(run: Any, save: Callable[..., Any]) -> None:
+    save(run, 1)
+    with pytest.raises(aexp.CheckpointError, match="holds the run's checkpoints"):
+        run.save_checkpoint(run.workspace, 2)
+    assert folders(run) == ["step-000000001"]
+
+
+def test_what_could_not_be_read_again_is_not_saved(
+    run: Any, save: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(run, 1)
+    monkeypatch.setattr("aexp.checkpoints.store._MAX_MANIFEST", 1 << 12)
+    with pytest.raises(aexp.CheckpointError, match="its manifest has"):
+        save(run, 2, metadata={"vocabulary": ["word"] * 1000})
+    assert folders(run) == ["step-000000001"]
+
+
 def test_no_space_left(
     run: Any, save: Callable[..., Any], small_disk: Path, tmp_path: Path
 ) -> None:

@@ -85,6 +85,21 @@ def test_a_command_that_ignores_the_signal_is_killed_after_the_grace_time(
     assert "faults" not in research.doc(job_id)["aexp_run"]
 
 
+def test_signals_that_come_together_are_one_wish(research: Any, wait_until: Any) -> None:
+    """The end of a login session is SIGTERM and SIGHUP at once: there is time to save."""
+    research.experiment(
+        "trap 'sleep 0.4; echo saved > checkpoint; exit 0' TERM HUP; echo $$ > pids;"
+        " while :; do sleep 0.1; done"
+    )
+    job_id = research.one("seed=0")
+    wrapper = research.start_aexp("run-queued", job_id)
+    started(research, wait_until, job_id)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGTERM):
+        wrapper.send_signal(number)
+    assert wrapper.wait(timeout=20) == 75
+    assert (research.root / "checkpoint").read_text() == "saved\n"
+
+
 def test_a_second_ctrl_c_kills_at_once(research: Any, wait_until: Any) -> None:
     research.experiment("trap '' INT; echo $$ > pids; while :; do sleep 0.1; done")
     job_id = research.one("seed=0")

@@ -147,6 +147,8 @@ def test_bad_values_cost_an_error_and_not_the_run(training: Any, research: Any) 
             else:
                 raise AssertionError(values)
         refused(run.log, {"loss": object()})
+        refused(run.log, {"a": 10**5000})
+        refused(run.save_checkpoint, ".", step=1, metadata={"a": 10**5000})
         refused(run.log, 3)
         refused(run.log, {"a": 1}, step="one")
         refused(run.summary.__setitem__, "best", "text")

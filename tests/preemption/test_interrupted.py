@@ -4,8 +4,13 @@ import json
 import os
 import signal
 import sys
+import threading
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from aexp.execution.grace import grace_s
 from aexp.runs.step_name import step_of
 
 
@@ -130,6 +135,57 @@ def test_what_a_killed_wrapper_leaves_is_a_checkpoint_later(research: Any, wait_
     assert not (folder / "incoming").exists()
 
 
+def test_nobody_waits_while_a_checkpoint_is_copied(
+    research: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wrapper passes on signals and output meanwhile."""
+    from aexp.execution import resume
+    from aexp.paths import Repo
+    from aexp.runs.store import read_run
+
+    job_id = research.one()
+    repo = Repo(research.root)
+    said: list[str] = []
+    looked = resume.Resume(repo, read_run(repo, job_id), 1, said.append)
+    looked.prepare()
+    folder = Path(looked.environment()["AEXP_CHECKPOINT_DIR"])
+    for name in ("step-5", "step-6\nof a name"):
+        (folder / name).write_text("weights")
+    began, go_on = threading.Event(), threading.Event()
+    save = resume.Resume._save
+
+    def slow(self: Any, *arguments: Any) -> None:
+        began.set()
+        assert go_on.wait(30)
+        save(self, *arguments)
+
+    monkeypatch.setattr(resume.Resume, "_save", slow)
+    while not began.is_set():
+        looked.look()
+    looked.look()
+    go_on.set()
+    looked.finish(killed=True)
+    folder = research.workspace(job_id) / "checkpoints"
+    assert [path.name for path in folder.glob("step-*")] == ["step-000000005"]
+    assert all("\n" not in line for line in said)
+    assert said[-1].startswith(r"step-6\nof a name is not kept")
+
+
+def test_a_branch_of_a_damaged_checkpoint_stays_queued(research: Any) -> None:
+    research.experiment("echo weights > $AEXP_CHECKPOINT_DIR/step-5")
+    source = research.one()
+    research.aexp("run-queued", source)
+    (manifest,) = research.workspace(source).glob("checkpoints/step-*/manifest.json")
+    saved = json.loads(manifest.read_text())["id"]
+    branch = research.json("checkpoints", "branch", saved, "--set", "seed=9")["runs"][0]["job_id"]
+    (manifest.parent / "step-5").chmod(0o644)
+    (manifest.parent / "step-5").write_text("torn")
+    done = research.aexp("run-queued", branch, rc=1)
+    assert "is damaged" in done.stderr
+    assert "the run stays queued; aexp pull" in done.stderr
+    assert research.status(branch) == "queued"
+
+
 def test_asking_for_ever_without_getting_anywhere_is_a_failure(research: Any) -> None:
     research.experiment("echo $AEXP_ATTEMPT >> tries; exit 75")
     job_id = research.one()
@@ -164,6 +220,16 @@ def test_time_that_is_left(research: Any) -> None:
     research.aexp("run-queued", job_id)
     assert research.status(job_id) == "complete"
     assert len(research.doc(job_id)["aexp_run"]["attempts"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"), [("90", 90), ("-1", 0), ("inf", 30 * 86400), ("nan", 20), ("much", 20)]
+)
+def test_a_grace_time_that_somebody_has_set(
+    given: str, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AEXP_GRACE_S", given)
+    assert grace_s() == seconds
 
 
 def test_the_step_in_a_name() -> None:

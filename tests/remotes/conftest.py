@@ -57,6 +57,12 @@ def in_rclone(research: Any, credentials: None, _rclone: Any) -> remote_run.Remo
 
 
 @pytest.fixture
+def moto(_moto: Any) -> Any:
+    """Return a second S3 server."""
+    return _moto
+
+
+@pytest.fixture
 def way(_rclone: Any) -> Iterator[remote_servers.Way]:
     """Return a way to the S3 server that the test can cut."""
     found = remote_servers.Way(_rclone.port)

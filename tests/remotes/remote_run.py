@@ -53,7 +53,7 @@ class RemoteRun:
         """The remote, opened."""
         return open_store(self.remote)
 
-    def save(self, step: int, files: dict[str, bytes] | None = None) -> Checkpoint:
+    def save(self, step: int, files: dict[str, bytes] | None = None, **more: Any) -> Checkpoint:
         """Save a checkpoint of the run: a part of its own, and one that all share."""
         content = files or {
             "model.bin": bytes([step % 256]) * 200_000,
@@ -65,7 +65,7 @@ class RemoteRun:
             path = Path(staging.folder) / name
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(data)
-        facts = Facts(job=self.job, variation="v", attempt=1, step=step).checked()
+        facts = Facts(job=self.job, variation="v", attempt=1, step=step, **more).checked()
         try:
             return save_staged(self.repo, staging.folder, facts, 0.0)
         finally:

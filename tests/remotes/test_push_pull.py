@@ -14,6 +14,7 @@ from aexp.checkpoints.pull import pull_run
 from aexp.checkpoints.push import object_key, push_run
 from aexp.checkpoints.uploads import missing_at_required, wait_for_uploads
 from aexp.errors import CheckpointDamaged, CheckpointWarning, UploadsIncomplete
+from aexp.remotes.config import get_remote
 
 
 def test_there_and_back(away: Any, tmp_path: Path) -> None:
@@ -141,12 +142,12 @@ def test_damage_here_is_never_pushed(in_folder: Any) -> None:
     states = {item["folder"]: item["state"] for item in in_folder.research.json("uploads", "ls")}
     assert states == {"step-000000002": "damaged"}
     assert missing_at_required(in_folder.repo, in_folder.job) == {bad.id}
-    assert pushed_ids(in_folder.repo, in_folder.job) == {"r": {good.id}}
+    assert pushed_ids(in_folder.repo, in_folder.job, [in_folder.remote]) == {"r": {good.id}}
     with pytest.raises(UploadsIncomplete, match="step-000000002 to r"):
         wait_for_uploads(in_folder.repo, in_folder.job)
 
 
-@pytest.mark.parametrize("how", ["lost", "torn", "other version", "a folder"])
+@pytest.mark.parametrize("how", ["lost", "torn", "torn inside", "other version", "a folder"])
 def test_the_outbox_is_made_anew(in_folder: Any, how: str) -> None:
     in_folder.add()
     in_folder.save(1)
@@ -155,6 +156,8 @@ def test_the_outbox_is_made_anew(in_folder: Any, how: str) -> None:
     if how == "torn":
         path.write_bytes(path.read_bytes()[:5000] + b"\0garbage" * 100)
         path.write_bytes(b"garbage" + path.read_bytes()[7:])
+    elif how == "torn inside":
+        path.write_bytes(path.read_bytes()[:8192] + b"\0garbage" * 512)
     elif how == "other version":
         with contextlib.closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA user_version = 99")
@@ -175,10 +178,100 @@ def test_a_name_that_leads_elsewhere_has_nothing(in_folder: Any, tmp_path: Path)
     in_folder.folder = tmp_path / "other"
     in_folder.folder.mkdir()
     in_folder.url = str(in_folder.folder)
-    in_folder.add()
-    assert [item["state"] for item in in_folder.research.json("uploads", "ls", "--all")]
+    in_folder.add(required=True)
+    (row,) = in_folder.research.json("uploads", "ls", "--all")
+    assert row["state"] == "queued"
+    assert missing_at_required(in_folder.repo, in_folder.job) == {row["id"]}  # not pruned
     in_folder.research.aexp("push")
     assert in_folder.arrived() == [1]
+    assert missing_at_required(in_folder.repo, in_folder.job) == set()
+
+
+def test_a_bucket_of_another_server_has_nothing(in_rclone: Any, moto: Any) -> None:
+    in_rclone.add(required=True)
+    in_rclone.save(1)
+    in_rclone.research.aexp("push")
+    in_rclone.options = {"endpoint": moto.endpoint}
+    in_rclone.add(required=True)
+    assert len(missing_at_required(in_rclone.repo, in_rclone.job)) == 1
+    assert [item["state"] for item in in_rclone.research.json("push")] == ["pushed"]
+    assert in_rclone.arrived() == [1]
+
+
+def test_training_goes_on_from_what_was_pulled(in_folder: Any) -> None:
+    in_folder.add()
+    newest = in_folder.save(3)
+    final = in_folder.save(3, kind="snapshot", reason="final")
+    in_folder.research.aexp("push")
+    in_folder.lose()
+    assert [item["id"] for item in in_folder.research.json("pull", in_folder.job)] == [newest.id]
+    got = in_folder.research.json("pull", in_folder.job, "--checkpoint", final.id)
+    assert [item["id"] for item in got] == [final.id]
+
+
+def test_of_one_step_the_newest_is_pulled(in_folder: Any) -> None:
+    in_folder.add()
+    saved = [in_folder.save(1, {"a": b"%d" % number}) for number in range(6)]
+    newest = max(saved, key=lambda item: item.manifest.order)
+    in_folder.research.aexp("push")
+    in_folder.lose()
+    assert [item["id"] for item in in_folder.research.json("pull", in_folder.job)] == [newest.id]
+
+
+def test_what_was_left_behind_is_not_pulled_instead_of_what_counts(
+    in_folder: Any, tmp_path: Path
+) -> None:
+    import aexp
+
+    in_folder.add(push="manual")
+    with aexp.run(in_folder.job, repo_root=in_folder.research.root) as run:
+        for step in (1, 2, 3):
+            with run.checkpoint(step) as folder:
+                (folder / "a").write_bytes(b"first %d" % step)
+        run.restore(run.checkpoints()[-1])
+        with run.checkpoint(2) as folder:
+            (folder / "a").write_bytes(b"second 2")
+        in_folder.research.aexp("push")
+        in_folder.lose()
+        in_folder.research.aexp("pull", in_folder.job)
+        found = run.latest_checkpoint()
+        assert (found / "a").read_bytes() == b"second 2"
+        to = tmp_path / "copy"
+        in_folder.research.aexp("pull", in_folder.job, "--to", str(to))
+        assert (to / "a").read_bytes() == b"second 2"
+
+
+def test_what_has_arrived_has_arrived_without_an_outbox(in_folder: Any) -> None:
+    in_folder.add(required=True)
+    in_folder.save(1)
+    (in_folder.research.workspace(in_folder.job) / "checkpoints" / NAME).mkdir()
+    assert wait_for_uploads(in_folder.repo, in_folder.job) == 1
+    assert in_folder.arrived() == [1]
+
+
+def test_a_remote_that_cannot_be_opened_is_named_and_holds_up_no_other(in_folder: Any) -> None:
+    in_folder.research.aexp("remote", "add", "a", "az://container/without-an-account")
+    in_folder.add()
+    in_folder.save(1)
+    done = in_folder.research.aexp("push", rc=1)
+    assert "to a: " in done.stdout
+    assert "--option" in done.stderr
+    assert in_folder.arrived() == [1]
+    (row,) = in_folder.research.json("uploads", "ls")
+    assert (row["remote"], row["state"]) == ("a", "failed")
+    assert "account" in row["error"].lower()
+
+
+def test_a_clock_that_was_set_back_delays_nothing(in_folder: Any) -> None:
+    in_folder.add()
+    in_folder.save(1)
+    in_folder.folder.rename(in_folder.folder.with_name("unmounted"))
+    in_folder.research.aexp("push", rc=75)
+    in_folder.folder.with_name("unmounted").rename(in_folder.folder)
+    path = in_folder.research.workspace(in_folder.job) / "checkpoints" / NAME
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE uploads SET next_try = ?", (time.time() + 86_400,))
+    assert len(push_run(in_folder.repo, in_folder.job, in_folder.remote, only_due=True)) == 1
 
 
 def test_two_machines_with_one_run(in_folder: Any) -> None:
@@ -214,7 +307,7 @@ def test_a_server_that_is_away(in_rclone: Any, way: Any) -> None:
     waiting = in_rclone.research.json("uploads", "ls")[0]
     assert (waiting["state"], waiting["tries"]) == ("failed", 1)
     assert waiting["next_try"] > time.time() - 5
-    assert push_run(in_rclone.repo, in_rclone.job, in_rclone.add(), only_due=True) == []
+    assert push_run(in_rclone.repo, in_rclone.job, get_remote(in_rclone.repo), only_due=True) == []
     in_rclone.add(options={"endpoint": way.endpoint}, required=True)
     way.change("shut")
     with pytest.raises(UploadsIncomplete, match="step-000000001 to r") as caught:

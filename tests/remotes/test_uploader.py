@@ -111,6 +111,20 @@ def test_a_remote_that_is_away_costs_no_run(trained: Any, way: Any) -> None:
     assert trained.arrived() == list(range(6))
 
 
+def test_a_wrapper_that_waits_for_a_remote_ends_when_it_is_asked_to(
+    trained: Any, wait_until: Any
+) -> None:
+    trained.add(options={"endpoint": "http://127.0.0.1:9"}, required=True)
+    command = "echo 1 > $AEXP_CHECKPOINT_DIR/t; mv $AEXP_CHECKPOINT_DIR/t $AEXP_CHECKPOINT_DIR/s-7"
+    trained.job = trained.research.one("seed=4", "--command", command)
+    process = trained.research.start_aexp("run-queued", trained.job)
+    wait_until(lambda: trained.research.status(trained.job) == "complete", timeout=60)
+    process.terminate()
+    said = b"".join(part or b"" for part in process.communicate(timeout=60)).decode()
+    assert "not uploaded: step-000000007 to r" in said
+    assert trained.research.status(trained.job) == "complete"
+
+
 def test_training_is_killed_and_its_uploads_arrive(trained: Any, wait_until: Any) -> None:
     import sys
 
@@ -127,6 +141,25 @@ def test_training_is_killed_and_its_uploads_arrive(trained: Any, wait_until: Any
     os.killpg(pid, signal.SIGKILL)
     wait_until(lambda: trained.arrived() == [0, 1, 2, 3], timeout=60)
     wait_until(lambda: uploader_ended(trained), timeout=60)
+
+
+@pytest.mark.parametrize("wait", [False, 0])
+def test_the_end_of_a_block_says_no_second_time_what_did_not_arrive(
+    in_folder: Any, monkeypatch: pytest.MonkeyPatch, wait: Any
+) -> None:
+    import contextlib
+
+    import aexp
+
+    monkeypatch.setenv("AEXP_UPLOAD_TIMEOUT_S", "0")
+    in_folder.add(required=True, push="manual")
+    in_folder.folder.rename(in_folder.folder.with_name("unmounted"))
+    with aexp.run(in_folder.job, repo_root=in_folder.research.root) as run:
+        with run.checkpoint(1) as folder:
+            (folder / "a").write_bytes(b"1")
+        with contextlib.suppress(aexp.UploadsIncomplete):
+            run.succeed(wait=wait)
+    assert in_folder.research.status(in_folder.job) == "complete"
 
 
 def test_succeed_names_what_did_not_arrive(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:

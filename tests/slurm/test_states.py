@@ -1,12 +1,16 @@
 """What aexp understands of what Slurm says about its jobs."""
 
+import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aexp import slurm as aexp_slurm
+from aexp.execution.outcome import classify
+from aexp.execution.process import Finished
 
 
 def test_what_slurm_says_about_its_jobs(
@@ -35,6 +39,20 @@ def test_what_slurm_says_about_its_jobs(
     slurm.wait_until(lambda: slurm.state(gone) == "CANCELLED")
     slurm.wait_until(lambda: slurm.state(memory) not in ("RUNNING", "COMPLETING", "PENDING"))
     slurm.start_node(4)
+
+    monkeypatch.setenv("SLURM_TIME_FORMAT", "relative")  # of a person who likes to read it so
+    until = aexp_slurm.running_until(running)
+    assert until is not None
+    assert 0 < until - time.time() <= 300
+
+    # A signal ahead of the limit gives no right to another attempt; one of a person does.
+    monkeypatch.setenv("SLURM_JOB_ID", running)
+    for number, earned in ((signal.SIGTERM, False), (signal.SIGINT, True)):
+        assert classify(Finished(75, number, False, "", {}), None).earned is earned
+    assert classify(Finished(75, signal.SIGTERM, False, "", {}), None, advanced=True).earned
+    assert not aexp_slurm.nears_limit(running, 60)
+    assert not aexp_slurm.nears_limit(gone, 3600)
+    monkeypatch.delenv("SLURM_JOB_ID")
 
     form = "squeue -h -r -t all -O JobArrayID:20,JobID:20"
     raw = dict(line.split() for line in slurm.run(form).stdout.splitlines())
@@ -68,7 +86,9 @@ def test_what_slurm_says_about_its_jobs(
 
     asked = []
     ask = aexp_slurm.ask
-    monkeypatch.setattr(aexp_slurm, "ask", lambda *words: asked.append(words) or ask(*words))
+    monkeypatch.setattr(
+        aexp_slurm, "ask", lambda *words, **more: asked.append(words) or ask(*words, **more)
+    )
     slurm.kill_controller()
     try:
         states = aexp_slurm.JobStates()

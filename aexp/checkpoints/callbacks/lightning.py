@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from aexp.checkpoints.callbacks.ranks import gathered, own, wait_for_all
 from aexp.checkpoints.callbacks.rng import rng_state, set_rng_state
 from aexp.checkpoints.callbacks.training import (
     PERIODIC,
@@ -61,7 +62,7 @@ class _Callback:
         self._logs = log
         self._margin = seconds_before_end
         self._saved_at: int | None = None
-        self._rng: dict[str, Any] | None = None
+        self._rng: list[dict[str, Any]] | None = None
 
     def resume_from(self, *, scope: str = "job") -> str | None:
         """Return the file for ``trainer.fit(..., ckpt_path=...)``, verified."""
@@ -82,18 +83,22 @@ class _Callback:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the random generators' states, which Lightning itself does not keep."""
-        return {"rng": rng_state()}
+        return {"rng": gathered(rng_state())}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep them until the first batch: setting up draws numbers, too."""
         self._rng = state_dict.get("rng")
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Remember what is saved already: the first batches of a step do not count it up."""
+        self._saved_at = trainer.global_step
 
     def on_train_batch_start(
         self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
     ) -> None:
         """Go on with the generators as they were saved."""
         if self._rng is not None:
-            set_rng_state(self._rng)
+            set_rng_state(own(self._rng))
             self._rng = None
 
     def on_train_batch_end(
@@ -133,6 +138,7 @@ class _Callback:
                 trainer.save_checkpoint(folder / FILE)
         else:
             trainer.save_checkpoint(FILE)  # takes part; nothing is written
+        wait_for_all()
         self._saved_at = step
 
 

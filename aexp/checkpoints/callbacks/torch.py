@@ -5,6 +5,7 @@ import pickle
 from collections.abc import Mapping
 from typing import Any
 
+from aexp.checkpoints.callbacks.ranks import gathered, own, rank, wait_for_all
 from aexp.checkpoints.callbacks.rng import rng_state, set_rng_state
 from aexp.checkpoints.callbacks.training import PERIODIC, PREEMPT, current_run, must_stop
 from aexp.checkpoints.store import Checkpoint
@@ -98,8 +99,7 @@ class TrainingState:
                     f"{found.path.name} does not fit {name}: {error}",
                     "restore into the same model and optimizer as were saved",
                 ) from error
-        of_ranks = progress["rng"]
-        set_rng_state(of_ranks[_rank() if _rank() < len(of_ranks) else 0])
+        set_rng_state(own(progress["rng"]))
         return int(progress["step"]) + 1
 
     def save(
@@ -114,16 +114,16 @@ class TrainingState:
         """Save all of it as the state after `step`."""
         import torch
 
-        progress = {"step": int(step), "epoch": epoch, "rng": _gathered(rng_state())}
+        progress = {"step": int(step), "epoch": epoch, "rng": gathered(rng_state())}
         states = {name: part.state_dict() for name, part in self.parts.items()}
-        if _rank() == 0:
+        if rank() == 0:
             about = {"metrics": metrics, "epoch": epoch, "reason": reason, "metadata": metadata}
             later = reason == PERIODIC
             with self.run.checkpoint(step, format="torch", background=later, **about) as folder:
                 torch.save(progress, folder / _PROGRESS)
                 for name, state in states.items():
                     torch.save(state, folder / f"{name}.pt")
-        _barrier()
+        wait_for_all()
 
     def step_done(
         self,
@@ -160,28 +160,3 @@ class TrainingState:
             ) from error
         except (RuntimeError, EOFError) as error:
             raise CheckpointDamaged(f"{path} cannot be read: {error}", "use another one") from error
-
-
-def _rank() -> int:
-    import torch.distributed as distributed
-
-    is_used = distributed.is_available() and distributed.is_initialized()
-    return distributed.get_rank() if is_used else 0
-
-
-def _gathered(mine: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what each process has, by rank."""
-    import torch.distributed as distributed
-
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return [mine]
-    found: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(found, mine)
-    return found
-
-
-def _barrier() -> None:
-    import torch.distributed as distributed
-
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.barrier()

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from aexp.checkpoints.callbacks.ranks import wait_for_all
 from aexp.checkpoints.callbacks.training import (
     PERIODIC,
     PREEMPT,
@@ -83,6 +84,7 @@ class _Callback:
 
     def on_save(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         """Copy what the Trainer has just written; after a request to stop, end."""
+        wait_for_all()
         if state.is_world_process_zero:
             folder = os.path.join(args.output_dir, f"checkpoint-{state.global_step}")
             self.run.save_checkpoint(
@@ -95,6 +97,7 @@ class _Callback:
                 background=not self._stops,
             )
         if self._stops:
+            wait_for_all()
             self.run.preempted()
 
 
