@@ -53,7 +53,7 @@ def test_the_examples_of_the_help_parse() -> None:
             start = "aexp " + " ".join(verb) + " "
             if not (line.strip() + " ").startswith(start):
                 continue
-            words = shlex.split(re.split(" && | >> | > | \\| ", line)[0])[1 + len(verb) :]
+            words = shlex.split(re.split(r" (&&|>>|[<>|]) ", line)[0])[1 + len(verb) :]
             words = ["0" if word.startswith("$") else word for word in words]
             assert command.make_context(" ".join(verb), list(words)).command is command
             tried.add(verb)
