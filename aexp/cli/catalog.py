@@ -84,7 +84,7 @@ def status(as_json: bool) -> None:
 
 
 @click.command("rebuild")
-@click.option("--verify", is_flag=True, help="Compare what it said before; exit code 1 if wrong.")
+@click.option("--verify", is_flag=True, help="First compare what it says; exit code 1 if wrong.")
 @dry_run_option
 @json_option
 def rebuild(verify: bool, dry_run: bool, as_json: bool) -> None:
@@ -101,7 +101,8 @@ def rebuild(verify: bool, dry_run: bool, as_json: bool) -> None:
     from aexp.catalogue.verify import differences
 
     repo = Repo.find()
-    found = differences(repo) if verify else []
+    # To compare is to bring the catalogue's file up to date, which is a write.
+    found = differences(repo) if verify and not dry_run else []
     with open_catalogue(repo, in_memory=dry_run, rebuild=not dry_run) as made:
         opened, warnings = made.opened, made.warnings
     facts = {

@@ -1,6 +1,7 @@
 """Help: every verb explains itself with an example, quickly and without heavy imports."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -52,7 +53,7 @@ def test_the_examples_of_the_help_parse() -> None:
             start = "aexp " + " ".join(verb) + " "
             if not (line.strip() + " ").startswith(start):
                 continue
-            words = shlex.split(line.split("&&")[0].split(">>")[0])[1 + len(verb) :]
+            words = shlex.split(re.split(r" (&&|>>|[<>|]) ", line)[0])[1 + len(verb) :]
             words = ["0" if word.startswith("$") else word for word in words]
             assert command.make_context(" ".join(verb), list(words)).command is command
             tried.add(verb)
