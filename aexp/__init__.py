@@ -1,14 +1,23 @@
 """aexp: an experiment queue for machine-learning research, with Snakemake as its engine.
 
 Everything in ``__all__`` is imported when it is first used: ``import aexp`` itself loads
-nothing but the standard library's least.
+nothing, neither of other packages nor of the standard library.
 """
-
-from typing import Any
 
 from aexp.version import __version__ as __version__
 
+# As typing has it: importing that costs as much as the interpreter's start.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 _HOMES = {
+    "ActiveRun": "aexp.handle.run",
+    "current": "aexp.handle.open",
+    "start": "aexp.handle.open",
+    "run": "aexp.handle.open",
+    "experiment": "aexp.handle.decorator",
+    "MetricError": "aexp.errors",
     "DuplicatePendingJobWarning": "aexp.errors",
     "AexpError": "aexp.errors",
     "RunNotFound": "aexp.errors",
@@ -31,6 +40,9 @@ _HOMES = {
     "stop_queued": "aexp.queue.stop",
     "parse_sweep": "aexp.queue.sweep",
     "run_queued": "aexp.execution.run",
+    "Reproduction": "aexp.reproduction.reproduce",
+    "plan_reproduction": "aexp.reproduction.reproduce",
+    "reproduce": "aexp.reproduction.reproduce",
     "render_runner_command": "aexp.execution.render",
     "resolve_sp": "aexp.kb.conditions",
     "ArtifactCreateError": "aexp.errors",
@@ -60,7 +72,6 @@ _HOMES = {
     "set_status": "aexp.kb.record",
     "BatchDetails": "aexp.runs.batches",
     "BatchSummary": "aexp.runs.batches",
-    "RunRecord": "aexp.runs.batches",
     "list_batches": "aexp.runs.batches",
     "runs_for_experiment": "aexp.runs.batches",
     "show_batch": "aexp.runs.batches",
@@ -77,6 +88,19 @@ _HOMES = {
     "run_lifecycle": "aexp.runs.lifecycle",
     "summarize_run": "aexp.runs.jobs",
     "reconcile": "aexp.runs.reconcile",
+    "MlflowAdapter": "aexp.trackers.mlflow.adapter",
+    "NoopAdapter": "aexp.trackers.noop",
+    "RunHandle": "aexp.trackers.contract",
+    "RunRecord": "aexp.trackers.contract",
+    "TrackerAdapter": "aexp.trackers.contract",
+    "TrackerBinding": "aexp.trackers.contract",
+    "TrackerInitError": "aexp.errors",
+    "WandbAdapter": "aexp.trackers.wandb.adapter",
+    "bind_tracker": "aexp.trackers.binding",
+    "prepare_tracker": "aexp.trackers.wandb.prepare",
+    "tracked_run": "aexp.trackers.wandb.prepare",
+    "find_offline_runs": "aexp.trackers.sync.sync",
+    "sync_offline_runs": "aexp.trackers.sync.sync",
     "backfill_ledger": "aexp.runs.promotion",
     "promote_to_ledger": "aexp.runs.promotion",
     "list_ledger_job_ids": "aexp.ledger.entries",
@@ -99,7 +123,7 @@ _HOMES = {
 __all__ = ["__version__", *sorted(_HOMES)]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Import a public name when it is first used."""
     home = _HOMES.get(name)
     if home is None:

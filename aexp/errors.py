@@ -29,6 +29,8 @@ class AexpError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")  # seen where nobody catches it, in a user's own script
 
 
 class UsageError(AexpError):
@@ -103,6 +105,10 @@ class CorruptFile(AexpError):
     """A file of ours holds something else than we wrote."""
 
 
+class MetricError(UsageError, TypeError):
+    """A value that training code gives cannot be kept; nothing was written."""
+
+
 class StatusError(AexpError):
     """The run's present status does not allow this."""
 
@@ -111,8 +117,16 @@ class StopJobError(StatusError):
     """The run cannot be stopped from here."""
 
 
+class NotReproducible(AexpError):
+    """What is recorded and present here does not suffice to run an attempt again."""
+
+
 class StoreReadOnly(AexpError):
     """The store or the ledger cannot be written."""
+
+
+class TrackerInitError(AexpError):
+    """A tracker's SDK is missing, or it cannot open a run."""
 
 
 class EngineFailed(AexpError):

@@ -166,6 +166,24 @@ def read_bytes(path: "str | Path") -> bytes | None:
     return None
 
 
+def read_end(path: "str | Path", max_bytes: int) -> tuple[bytes, int]:
+    """Return the last bytes of a plain file, and its size.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read or is no plain file: in a folder that others write to, a link
+        or a pipe may have taken its place, and neither is followed or waited for.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode):
+            raise OSError(errno.EINVAL, "no plain file", os.fspath(path))
+        file.seek(max(0, state.st_size - max_bytes))
+        return file.read(max_bytes), state.st_size
+
+
 def parse_object(data: bytes, path: "str | Path") -> dict[str, Any]:
     """Parse JSON that must be an object.
 
@@ -223,7 +241,11 @@ def locked(path: "str | Path") -> Iterator[None]:
             with _locked_by_creation(name + ".held"):
                 yield
             return
-        yield
+        try:
+            yield
+        finally:
+            # Closing is not enough: a child forked by another thread meanwhile shares the lock.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
         os.close(descriptor)
 

@@ -11,7 +11,7 @@ from aexp.paths import Repo
 _TIMEOUT_S = 60.0
 _GRACE_S = 10.0
 # Ended half-way, these leave half a tree behind; with many files they may well take minutes.
-_WRITING = frozenset({"add", "commit", "merge", "reset", "update-index"})
+_WRITING = frozenset({"add", "apply", "commit", "merge", "reset", "update-index", "worktree"})
 # A person's hooks may move files of the working tree aside while runs execute.
 _WITH_HOOKS = ("push",)
 _WITH_VALUE = ("-c", "-C")
@@ -43,7 +43,8 @@ class CodeState(NamedTuple):
     dirty: bool
 
 
-def _pathspec(repo: Repo) -> list[str]:
+def code_pathspec(repo: Repo) -> list[str]:
+    """Return the arguments that limit a git command to code: not what aexp itself writes."""
     ours = (repo.store, ".aexp", "kb", ".snakemake")
     return ["--", ".", *(f":(exclude,top,literal){folder}" for folder in ours)]
 
@@ -203,20 +204,22 @@ def code_state(repo: Repo) -> CodeState:
     GitError
         If git is missing, fails, or does not answer in time.
     """
-    status = _git(repo, "status", "--porcelain", "--untracked-files=normal", *_pathspec(repo))
+    status = _git(repo, "status", "--porcelain", "--untracked-files=normal", *code_pathspec(repo))
     try:
         _git(repo, "rev-parse", "--verify", "--quiet", "HEAD")
     except GitError:
         return CodeState("", bool(status))
-    commit = _git(repo, "log", "-1", "--format=%H", *_pathspec(repo)).strip()
+    commit = _git(repo, "log", "-1", "--format=%H", *code_pathspec(repo)).strip()
     return CodeState(commit, bool(status))
 
 
 def diff_summary(repo: Repo) -> dict[str, Any] | None:
     """Return a short description of the uncommitted changes, None when git cannot tell."""
     try:
-        status = _git(repo, "status", "--porcelain", "--untracked-files=normal", *_pathspec(repo))
-        stat = _git(repo, "diff", "--stat", "HEAD", *_pathspec(repo))
+        status = _git(
+            repo, "status", "--porcelain", "--untracked-files=normal", *code_pathspec(repo)
+        )
+        stat = _git(repo, "diff", "--stat", "HEAD", *code_pathspec(repo))
     except GitError:
         return None
     lines = status.splitlines()
@@ -231,7 +234,7 @@ def diff_summary(repo: Repo) -> dict[str, Any] | None:
 def working_tree_patch(repo: Repo) -> bytes | None:
     """Return the uncommitted changes of tracked files as a patch, None when there are none."""
     try:
-        patch = _git(repo, "diff", "--binary", "HEAD", *_pathspec(repo))
+        patch = _git(repo, "diff", "--binary", "HEAD", *code_pathspec(repo))
     except GitError:
         return None
     return patch.encode(errors="surrogateescape") or None

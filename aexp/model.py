@@ -22,7 +22,7 @@ PROVENANCE_KEYS = frozenset({"code_commit", "code_dirty"})
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 _EXPERIMENT_ID = re.compile(r"E[0-9]{3,}", re.ASCII)
 _HYPOTHESIS_ID = re.compile(r"H[0-9]{3,}", re.ASCII)
-_LABEL_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_LABEL_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _MACHINE_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
@@ -92,6 +92,15 @@ class Run(NamedTuple):
         """Every execution of this run, oldest first."""
         value = self.record.get("attempts")
         return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+    @property
+    def is_of_queue(self) -> bool:
+        """Whether the queue executes it, or has: its last attempt is not a block by hand alone."""
+        if self.status == QUEUED:
+            return True
+        last = self.attempts[-1] if self.attempts else {}
+        by_hand = "by_hand" in last and last.get("from") != QUEUED
+        return bool(self.queue) and not by_hand
 
     @property
     def order(self) -> tuple[int, int, str]:

@@ -159,6 +159,13 @@ CLAIM = "claim"
 HEARTBEAT = "heartbeat"
 LOCK = ".lock"
 METRICS = "metrics.json"
+SERIES = "series.jsonl"  # what training code has logged, one row per line
+PROGRESS = "progress.json"
+OUTCOME = "outcome.json"  # what training code itself says about the attempt's end
+ASSETS = "assets"
+ASSET_INDEX = "assets/index.jsonl"  # one row per line
+ENVIRONMENT = "environment"  # what each attempt ran in
+TRACKER = "tracker"  # the tracker's side of a run: who writes to it, how far it is
 CODE_PATCH = "code.patch"  # the changes that were not committed when the run was queued
 NEW_PREFIX = ".new-"  # of a run's folder before it has its name
 

@@ -75,7 +75,12 @@ def is_running(pid: int, started: float | None) -> bool:
 
 def group_members(pgid: int) -> list[int]:
     """Return the live processes of a process group."""
-    return [pid for pid, group in _processes() if group == pgid]
+    return [pid for pid, group, _ in _processes() if group == pgid]
+
+
+def child_processes() -> list[int]:
+    """Return the live processes that this one has started, also those before an ``exec``."""
+    return [pid for pid, _, parent in _processes() if parent == os.getpid()]
 
 
 def marked_processes(marker: str) -> list[int]:
@@ -88,7 +93,7 @@ def marked_processes(marker: str) -> list[int]:
     """
     wanted = marker.encode()
     found = []
-    for pid, _ in _processes():
+    for pid, _, _ in _processes():
         if pid == os.getpid():
             continue
         try:
@@ -100,13 +105,15 @@ def marked_processes(marker: str) -> list[int]:
     return found
 
 
-def _processes() -> list[tuple[int, int]]:
+def _processes() -> list[tuple[int, int, int]]:
+    """Return pid, process group and parent of all that live."""
     if not _LINUX:
         done = subprocess.run(
-            ["ps", "-axo", "pid=,pgid=,stat="], capture_output=True, text=True, check=False
+            ["ps", "-axo", "pid=,pgid=,ppid=,stat="], capture_output=True, text=True, check=False
         )
         rows = [line.split() for line in done.stdout.splitlines()]
-        return [(int(row[0]), int(row[1])) for row in rows if not row[2].startswith("Z")]
+        alive = [row[:3] for row in rows if not row[3].startswith("Z")]
+        return [(int(pid), int(group), int(parent)) for pid, group, parent in alive]
     found = []
     for name in os.listdir("/proc"):
         if not name.isdigit():
@@ -117,7 +124,7 @@ def _processes() -> list[tuple[int, int]]:
         except OSError:
             continue
         if fields[0] not in (b"Z", b"X"):
-            found.append((int(name), int(fields[2])))
+            found.append((int(name), int(fields[2]), int(fields[1])))
     return found
 
 

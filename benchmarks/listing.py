@@ -3,7 +3,7 @@
 from benchmarks import store
 from benchmarks.place import Place
 from benchmarks.report import Row, compare
-from benchmarks.timing import Case, interleaved
+from benchmarks.timing import Case, Cost, interleaved
 
 
 def run(place: Place) -> list[Row]:
@@ -16,13 +16,17 @@ def run(place: Place) -> list[Row]:
         "floor": Case(lambda: place.floor("read_runs", workspace), repo),
         "queue list": Case(lambda: [place.aexp, "queue", "list"], repo),
         "list-runs": Case(lambda: [place.aexp, "list-runs"], repo),
+        "watch --once": Case(lambda: [place.aexp, "watch", "--once"], repo),
+        "1 look": Case(lambda: place.floor("looks", "1"), repo),
+        "11 looks": Case(lambda: place.floor("looks", "11"), repo),
         "due runs for the Snakefile": Case(lambda: place.floor("due", str(count)), repo),
     }
     costs = interleaved(cases, place.size(7, 5))
     rows = [
         compare(f"{name}, {count:,} runs", costs[name], "read the files", costs["floor"], "<= 4")
-        for name in ("queue list", "list-runs", "due runs for the Snakefile")
+        for name in ("queue list", "list-runs", "watch --once", "due runs for the Snakefile")
     ]
+    rows.append(_refresh(count, costs))
     if place.peer:
         names = {"ours": place.aexp, "peer": place.peer}
         pair = {
@@ -33,3 +37,11 @@ def run(place: Place) -> list[Row]:
         what = f"queue list, {count:,} runs"
         rows.append(compare(what, costs["ours"], "the peer", costs["peer"]))
     return rows
+
+
+def _refresh(count: int, costs: dict[str, Cost]) -> Row:
+    """Return what one refresh of a live view costs, when nothing has changed since the last."""
+    once, often = costs["1 look"], costs["11 looks"]
+    each = Cost((often.cpu_s - once.cpu_s) / 10, (often.wall_s - once.wall_s) / 10, often.rss_mb)
+    what = f"watch: one refresh, {count:,} runs"
+    return compare(what, each, "read the files", costs["floor"], "<= 1")

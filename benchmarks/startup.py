@@ -1,4 +1,4 @@
-"""What it costs to ask for help, and what must not be imported for it."""
+"""What it costs to import the package and to ask for help, and what must not be loaded for it."""
 
 import re
 import subprocess
@@ -35,19 +35,23 @@ def import_row(what: str, found: list[str]) -> Row:
 
 
 def run(place: Place) -> list[Row]:
-    """Measure ``--help`` against a bare interpreter."""
+    """Measure ``import aexp`` and ``--help`` against a bare interpreter."""
     folder = place.folder("startup")
     folder.mkdir()
     verbs = {"aexp --help": ["--help"], "aexp queue list --help": ["queue", "list", "--help"]}
-    cases = {"python -c pass": Case(lambda: [place.python, "-c", "pass"], folder)}
+    cases = {
+        code: Case(lambda code=code: [place.python, "-c", code.removeprefix("python -c ")], folder)
+        for code in ("python -c pass", "python -c import aexp")
+    }
     for name, arguments in verbs.items():
         cases[name] = Case(lambda arguments=arguments: [place.aexp, *arguments], folder)
     if place.peer:
         cases["peer --help"] = Case(lambda: [str(place.peer), "--help"], folder)
     costs = interleaved(cases, place.size(25, 7))
-    rows = []
+    bare = costs["python -c pass"]
+    rows = [compare("import aexp", costs["python -c import aexp"], "python -c pass", bare, "<= 2")]
     for name, arguments in verbs.items():
-        rows.append(compare(name, costs[name], "python -c pass", costs["python -c pass"], "<= 12"))
+        rows.append(compare(name, costs[name], "python -c pass", bare, "<= 12"))
         rows.append(import_row(name, heavy_imports(place.python, arguments, folder)))
     if place.peer:
         rows.append(compare("aexp --help", costs["aexp --help"], "the peer", costs["peer --help"]))

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-# Under nohup every child would ignore it, and tests send it.
+# Under nohup, or in the background of a script, every child would ignore them; tests send them.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 AEXP = [sys.executable, "-P", "-m", "aexp"]
 SNAKEMAKE = [sys.executable, "-P", "-m", "snakemake"]
@@ -43,6 +44,9 @@ class Research:
             if not key.startswith(("AEXP_", "SLURM_", "GIT_", "CUDA_"))
         }
         self.env["AEXP_HEARTBEAT_S"] = "1"
+        # As in an activated environment: commands of runs find this Python, and what it brings.
+        programs = os.path.dirname(sys.executable)
+        self.env["PATH"] = os.pathsep.join([programs, self.env.get("PATH", os.defpath)])
         self._started: list[subprocess.Popen[bytes]] = []
 
     def git(self, *arguments: str) -> str:

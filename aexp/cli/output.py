@@ -10,7 +10,7 @@ import click
 
 from aexp.model import PROVENANCE_KEYS, printable
 
-_COLORS = {
+STATUS_COLORS = {
     "complete": "green",
     "running": "cyan",
     "queued": "yellow",
@@ -23,7 +23,9 @@ _IMPLIED = frozenset({"experiment_id", "hypothesis_id", "sub_hypothesis_id", *PR
 
 def print_json(value: Any) -> None:
     """Print data for programs: one JSON document."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    # Half a surrogate pair, of a name that is not UTF-8, has no bytes; JSON can escape it.
+    click.echo(text.encode(errors="backslashreplace").decode())
 
 
 def print_table(
@@ -52,7 +54,7 @@ def print_table(
     colored = out.isatty()
     click.echo(click.style(lines[0], bold=True) if colored else lines[0])
     for line, row in zip(lines[1:], cells, strict=True):
-        color = next((_COLORS[cell] for cell in row if cell in _COLORS), None)
+        color = next((STATUS_COLORS[cell] for cell in row if cell in STATUS_COLORS), None)
         click.echo(click.style(line, fg=color) if colored and color else line)
 
 

@@ -51,6 +51,11 @@ _WORDS = {
 @click.option(
     "--resources", metavar="K=V,...", help="mem_mb=8000*2,runtime=120,gpus=1,partition=P,..."
 )
+@click.option("--tracker", metavar="BACKEND", help="wandb, mlflow, noop, ...; none turns it off.")
+@click.option("--tracker-project", metavar="P", help="The tracker's project.")
+@click.option(
+    "--offline/--online", "offline", default=None, help="Track without a network, sync later."
+)
 @click.option("--priority", type=int, default=0, help="Higher runs first (default 0).")
 @click.option(
     "--runner-hint", type=click.Choice(["shell", "slurm", "manual"]), help="For materialize."
@@ -78,6 +83,7 @@ def add(**given: Any) -> None:
       aexp queue add --experiment E001 --sweep "condition=full|cls,seed=0..3" --tag paper
       aexp queue add --experiment E001 --sweep "lr:=0.1|0.01" --resources mem_mb=8000,runtime=60
       aexp queue add --experiment E001 --sweep-file grid.csv --dry-run
+      aexp queue add --experiment E001 --sp seed=0 --tracker wandb --tracker-project p --offline
     """
     from aexp.kb.experiments import parse_duration
     from aexp.queue.resources import parse_resources
@@ -101,6 +107,9 @@ def add(**given: Any) -> None:
         resolve_conditions=not given["no_resolve"],
         allow_dup_on_recommit=given["allow_dup_on_recommit"],
         skip_finished=given["skip_finished"],
+        tracker=given["tracker"],
+        tracker_project=given["tracker_project"],
+        offline=given["offline"],
     )
     rows = None
     if given["sweep_file"]:

@@ -4,9 +4,12 @@ import click
 
 from aexp.cli.options import filter_options, json_option, run_filter
 from aexp.cli.output import configuration, note, print_json, print_table
+from aexp.cli.progress_text import metrics_text, progress_text
 from aexp.model import short
 from aexp.paths import Repo
 from aexp.queue.pending import QueueEntry, list_entries
+
+_METRICS = 3
 
 
 @click.command("list")
@@ -23,6 +26,8 @@ def list_(
     as_json: bool,
 ) -> None:
     """List what is queued, in the order in which it runs, and why it has not run yet.
+
+    Of a run that is running: how far it is, and its newest metrics.
 
     \b
     Example:
@@ -44,13 +49,27 @@ def list_(
             entry.experiment_id,
             entry.tag,
             configuration(entry.sp),
+            progress_text(entry.progress),
+            metrics_text(entry.progress["metrics"], _METRICS) if entry.progress else "",
             "" if entry.state in ("ready", "ended") else entry.state,
             entry.why if entry.state != "ended" else _why_ended(entry),
         )
         for entry in entries
     ]
     print_table(
-        ("ID", "STATUS", "EXP", "TAG", "CONFIGURATION", "WAITS", "WHY"), rows, wrap_last=True
+        (
+            "ID",
+            "STATUS",
+            "EXP",
+            "TAG",
+            "CONFIGURATION",
+            "PROGRESS",
+            "METRICS",
+            "WAITS",
+            "WHY",
+        ),
+        rows,
+        wrap_last=True,
     )
     note(f"{len(entries)} run(s)")
 

@@ -4,11 +4,13 @@ import click
 
 from aexp.cli.options import json_option, run_filter
 from aexp.cli.output import configuration, note, number, print_json, print_table
+from aexp.cli.progress_text import duration, progress_text
 from aexp.ledger.projection import final_metrics
 from aexp.model import STATUSES, Run, printable, section, short
 from aexp.paths import Repo
 from aexp.runs.facts import last_log, run_details, run_facts
 from aexp.runs.jobs import batch_slug
+from aexp.runs.progress import first_remaining_s, run_progress
 from aexp.runs.select import find_matching
 from aexp.runs.store import read_run, resolve_id
 
@@ -32,6 +34,8 @@ def list_runs(
 ) -> None:
     """List runs with their configuration and final metrics, in queue order.
 
+    Of a run that is running: how far it is, and its newest metrics.
+
     \b
     Example:
       aexp list-runs --experiment E001 --status complete
@@ -45,7 +49,11 @@ def list_runs(
     if not runs:
         note(chosen.none())
         return
-    metrics = [final_metrics(run) for run in runs]
+    progress = [run_progress(repo, run) for run in runs]
+    metrics = [
+        final_metrics(run) if known is None else {**final_metrics(run), **known.metrics}
+        for run, known in zip(runs, progress, strict=True)
+    ]
     names = list(dict.fromkeys(name for found in metrics for name in found))
     rows = [
         (
@@ -54,12 +62,13 @@ def list_runs(
             run.experiment_id,
             run.tag,
             configuration(run.sp),
+            progress_text(known),
             run.doc.get("wallclock_s"),
             *(number(found[name]) if name in found else "" for name in names),
         )
-        for run, found in zip(runs, metrics, strict=True)
+        for run, known, found in zip(runs, progress, metrics, strict=True)
     ]
-    columns = ("ID", "STATUS", "EXP", "TAG", "CONFIGURATION", "SECONDS", *names)
+    columns = ("ID", "STATUS", "EXP", "TAG", "CONFIGURATION", "PROGRESS", "SECONDS", *names)
     print_table([printable(name) for name in columns], rows)
     note(f"{len(runs)} run(s)")
 
@@ -98,6 +107,10 @@ def _print_run(repo: Repo, run: Run) -> None:
     commit = run.sp.get("code_commit")
     dirty = " (with uncommitted changes)" if run.sp.get("code_dirty") else ""
     field("code", f"{commit}{dirty}" if commit else None)
+    if run.record.get("tracker") or run.doc.get("tracker"):
+        from aexp.trackers.binding import describe
+
+        field("tracker", describe(run))
     field("after", ", ".join(short(parent) for parent in run.after))
     field("queued", run.queue.get("queued_at"))
     field("started", run.doc.get("started_at"))
@@ -106,8 +119,14 @@ def _print_run(repo: Repo, run: Run) -> None:
     if run.status == "running":
         age = age_s(repo, run.job_id)
         field("heartbeat", None if age is None else f"{age:.0f} s ago")
+    progress = run_progress(repo, run)
+    if progress is not None:
+        field("progress", progress_text(progress))
+        field("left", duration(first_remaining_s(run, progress)))
     for name, value in final_metrics(run).items():
         field("metric", f"{name} = {number(value)}")
+    for name, value in (progress.metrics if progress is not None else {}).items():
+        field("latest", f"{name} = {number(value)}")
     if run.attempts:
         click.echo()
         print_table(

@@ -4,23 +4,27 @@ import contextlib
 import errno
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from aexp.environment.record import PYTHON_VARIABLE, record_environment
 from aexp.errors import AexpError
 from aexp.execution.gpus import Lease, lease
-from aexp.execution.outcome import classify, read_metrics, was_asked_to_end
+from aexp.execution.outcome import classify, was_asked_to_end
 from aexp.execution.plan import PRELUDE_VARIABLE, Plan, plan_command
 from aexp.execution.process import Command, Finished, Output
 from aexp.execution.signals import SignalBox
 from aexp.files import remove, write_atomic
 from aexp.model import COMPLETE, FAILED, QUEUED, STOPPED, Run, utc_now
-from aexp.paths import METRICS, STATEPOINT, Repo, hostname
+from aexp.paths import METRICS, OUTCOME, PROGRESS, STATEPOINT, Repo, hostname
 from aexp.processes import signal_group, start_time
 from aexp.runs import claims, heartbeat
 from aexp.runs.claims import Claim
+from aexp.runs.declared import read_declared
 from aexp.runs.outcome import Outcome
+from aexp.runs.results import AttemptNumbers
 from aexp.runs.status import (
     begin_attempt,
     end_attempt,
@@ -30,6 +34,9 @@ from aexp.runs.status import (
     stop_requested,
 )
 from aexp.runs.store import read_intact_run, read_run
+
+if TYPE_CHECKING:
+    from aexp.trackers.sidecar import Sidecar
 
 DEFAULT_GRACE_S = 20.0
 _LATE_SIGNAL_S = 1.0
@@ -58,9 +65,17 @@ class Attempt:
         self.job_id = claim.job_id
         self.signals = signals
         self.say = say
+        self._sidecar: Sidecar | None = None
 
     def execute(self) -> tuple[Run, Outcome | None]:
         """Execute the command once; no outcome means that nothing was executed."""
+        try:
+            return self._execute()
+        finally:
+            if self._sidecar is not None:
+                self._sidecar.close()
+
+    def _execute(self) -> tuple[Run, Outcome | None]:
         run = read_intact_run(self.repo, self.job_id)
         plan = plan_command(self.repo, run, remember=True)
         number = next_attempt(run)
@@ -73,7 +88,9 @@ class Attempt:
                 self.repo,
                 self.claim,
                 command=plan.command,
+                prelude=plan.prelude,
                 log=os.path.relpath(log, self.repo.run_dir(self.job_id)),
+                environment=self._record_environment(run, plan, number, devices),
             )
             if run.is_terminal:  # a person has stopped it before it began
                 return run, None
@@ -90,6 +107,8 @@ class Attempt:
             self.say("another process has taken this run over; nothing was recorded here")
             return run, None
         self._tell(run, outcome, log)
+        if self._sidecar is not None:  # the end is recorded: the tracker can only cost time now
+            self._sidecar.finish(run, outcome.returncode, lambda: bool(self.signals.ending))
         return run, outcome
 
     def _is_unwanted(self) -> bool:
@@ -97,8 +116,11 @@ class Attempt:
 
     def _run_command(self, run: Run, plan: Plan, log: str, number: int, devices: Lease) -> Outcome:
         metrics_path = self.repo.run_file(self.job_id, METRICS)
-        remove(metrics_path)
+        for name in (METRICS, OUTCOME, PROGRESS):  # of an earlier attempt
+            remove(self.repo.run_file(self.job_id, name))
+        numbers = AttemptNumbers(self.repo, self.job_id, number)
         mark = self._prelude_mark(plan)
+        self._start_tracker(run, number)
         output = Output(log)
         try:
             command = Command(
@@ -116,7 +138,7 @@ class Attempt:
                     timeout_s=timeout if isinstance(timeout, (int, float)) else None,
                     grace_s=_seconds("AEXP_GRACE_S", DEFAULT_GRACE_S),
                     stop_at_once=stop_requested(now),
-                    beat=lambda: heartbeat.beat(self.repo, self.claim),
+                    beat=lambda: self._beat(numbers),
                     beat_every_s=heartbeat.interval_s(),
                     on_interrupt=self._record_interruption,
                 )
@@ -125,18 +147,42 @@ class Attempt:
                 raise
         finally:
             output.close()
-        metrics, problem = read_metrics(metrics_path)
-        if problem:
+        metrics, problems = numbers.finish()
+        for problem in problems:
             self.say(problem)
         if mark is not None and remove(mark) and finished.returncode != 0:
             finished = finished._replace(in_prelude=True)
-        return classify(self._await_late_signal(finished), metrics)
+        declared = read_declared(self.repo, self.job_id, number)
+        return classify(self._await_late_signal(finished), metrics, declared)
+
+    def _start_tracker(self, run: Run, number: int) -> None:
+        if run.record.get("tracker") is not None:
+            from aexp.trackers.sidecar import Sidecar
+
+            self._sidecar = Sidecar(self.repo, run, number, self.say)
+
+    def _beat(self, numbers: AttemptNumbers) -> bool:
+        numbers.look()
+        return heartbeat.beat(self.repo, self.claim)
+
+    def _record_environment(
+        self, run: Run, plan: Plan, number: int, devices: Lease
+    ) -> dict[str, str] | None:
+        """Record what the command will run in; a run goes on without that record."""
+        variables = self._environment(number, "", devices)
+        try:
+            return record_environment(
+                self.repo, run, number, command=plan.command, variables=variables
+            )
+        except (AexpError, OSError) as error:
+            self.say(f"the environment was not recorded: {error}")
+            return None
 
     def _prelude_mark(self, plan: Plan) -> str | None:
         """Make the file that a prelude removes when it has succeeded."""
         path = self.repo.run_file(self.job_id, ".prelude")
         remove(path)
-        if not plan.has_prelude:
+        if plan.prelude is None:
             return None
         write_atomic(path, b"")
         return path
@@ -160,11 +206,13 @@ class Attempt:
             "PYTHONUNBUFFERED": "1",  # so that a Python command's output is seen live
             **os.environ,
             **devices.environment(),
+            **(self._sidecar.environment if self._sidecar is not None else {}),
             "AEXP_JOB_ID": self.job_id,
             "AEXP_JOB_WORKSPACE": self.repo.run_dir(self.job_id),
             "AEXP_STATEPOINT_PATH": self.repo.run_file(self.job_id, STATEPOINT),
             "AEXP_METRICS_PATH": metrics_path,
             "AEXP_ATTEMPT": str(number),
+            PYTHON_VARIABLE: sys.prefix,
             PRELUDE_VARIABLE: self.repo.run_file(self.job_id, ".prelude"),
             claims.MARKER_VARIABLE: self.claim.owner.nonce,
         }

@@ -1,17 +1,14 @@
 """What the end of a command means for its run: a result, a fault, or nothing."""
 
-import json
 import signal
 from typing import Any
 
 from aexp import slurm
 from aexp.execution.process import Finished
-from aexp.files import read_bytes
-from aexp.ledger.projection import json_number
 from aexp.model import COMPLETE, FAILED, QUEUED
+from aexp.runs.declared import Declared
 from aexp.runs.outcome import Outcome
 
-_MAX_METRICS_BYTES = 10_000_000
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 _ASKED_TO_END = tuple(
     code
@@ -25,14 +22,19 @@ def was_asked_to_end(returncode: int) -> bool:
     return returncode in _ASKED_TO_END
 
 
-def classify(finished: Finished, metrics: dict[str, Any] | None) -> Outcome:
+def classify(
+    finished: Finished, metrics: dict[str, Any] | None, declared: Declared | None = None
+) -> Outcome:
     """Draw the line of docs/architecture.md between results, faults and interruptions.
 
-    A non-zero exit, a crash signal and our own time limit are results. SIGKILL from
-    outside and the scheduler's time limit are faults of the infrastructure. SIGTERM,
-    SIGINT and SIGHUP decide nothing.
+    What the training code itself has declared is obeyed. Otherwise a non-zero exit, a
+    crash signal and our own time limit are results; SIGKILL from outside and the
+    scheduler's time limit are faults of the infrastructure; SIGTERM, SIGINT and SIGHUP
+    decide nothing.
     """
     code, usage, tail = finished.returncode, finished.usage, finished.tail
+    if declared is not None:
+        return _obey(declared, finished, metrics)
     if finished.timed_out:
         message = f"ran into its own time limit after {usage['wallclock_s']:.0f} s"
         return Outcome(FAILED, code, "timeout", False, message, tail, usage, metrics)
@@ -47,6 +49,16 @@ def classify(finished: Finished, metrics: dict[str, Any] | None) -> Outcome:
         message = "the command was killed by SIGKILL from outside, mostly for its use of memory"
         return Outcome(FAILED, code, "oom", True, message, tail, usage)
     return Outcome(FAILED, code, None, False, _words(code), tail, usage, metrics)
+
+
+def _obey(declared: Declared, finished: Finished, metrics: dict[str, Any] | None) -> Outcome:
+    code, usage = finished.returncode, finished.usage
+    if declared.status == COMPLETE:
+        message = f"declared complete by the run; then {_words(code)}" if code else ""
+        return Outcome(COMPLETE, code, message=message, usage=usage, metrics=metrics)
+    message = declared.message or "declared failed by the run"
+    tail = declared.traceback or finished.tail
+    return Outcome(FAILED, code, declared.reason, False, message, tail, usage, metrics)
 
 
 def _interrupted(finished: Finished) -> Outcome:
@@ -90,39 +102,3 @@ def _words(code: int) -> str:
         except ValueError:
             pass
     return f"the command exited with {code}"
-
-
-def read_metrics(path: str) -> tuple[dict[str, Any] | None, str | None]:
-    """Read the JSON object a command wrote to ``AEXP_METRICS_PATH``.
-
-    Returns
-    -------
-    metrics : dict or None
-        Its numbers; nested objects are kept, other values are left out.
-    problem : str or None
-        What is wrong with the file, when something is.
-    """
-    data = read_bytes(path)
-    if data is None or not data.strip():
-        return None, None
-    if len(data) > _MAX_METRICS_BYTES:
-        return None, f"{path} is over 10 MB and was not read"
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        return None, f"{path} is not valid JSON: {error}"
-    if not isinstance(value, dict):
-        return None, f"{path} holds no JSON object"
-    return _numbers(value), None
-
-
-def _numbers(value: dict[str, Any]) -> dict[str, Any]:
-    kept: dict[str, Any] = {}
-    for key, item in value.items():
-        if isinstance(item, dict):
-            kept[str(key)] = _numbers(item)
-        elif isinstance(item, float):
-            kept[str(key)] = json_number(item)
-        elif isinstance(item, bool | int):
-            kept[str(key)] = item
-    return kept

@@ -20,14 +20,14 @@ class Plan(NamedTuple):
         The shell and its script.
     command : str
         The rendered command, for the record.
-    has_prelude : bool
-        Whether lines of the experiment's run before it. They remove the file that
+    prelude : str or None
+        Lines of the experiment's that run before it. They remove the file that
         ``AEXP_PRELUDE`` names when all have succeeded.
     """
 
     arguments: list[str]
     command: str
-    has_prelude: bool = False
+    prelude: str | None = None
 
 
 def plan_command(repo: Repo, run: Run, *, remember: bool = False) -> Plan:
@@ -60,6 +60,9 @@ def plan_command(repo: Repo, run: Run, *, remember: bool = False) -> Plan:
         except AexpError:
             if template is None:
                 raise
+    recorded = run.queue.get("prelude_override")  # of a reproduction
+    if isinstance(recorded, str):
+        prelude = recorded
     if template is None:
         raise RunnerCommandMissing(
             f"run {short(run.job_id)} has no command: experiment {run.experiment_id} has no "
@@ -72,4 +75,4 @@ def plan_command(repo: Repo, run: Run, *, remember: bool = False) -> Plan:
     # The lines of a prelude must all succeed; the command then runs in the same shell. The
     # mark tells the machine's failure (no such module here) from the command's own.
     done = f'rm -f -- "${PRELUDE_VARIABLE}"; unset {PRELUDE_VARIABLE}'
-    return Plan(["bash", "-c", f"set -e\n{prelude}\n{done}\nset +e\n{command}"], command, True)
+    return Plan(["bash", "-c", f"set -e\n{prelude}\n{done}\nset +e\n{command}"], command, prelude)

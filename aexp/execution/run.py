@@ -159,8 +159,9 @@ class _Execution:
         if run.is_terminal:
             run = requeue(self.repo, self.job_id)
         if run.status == CREATED:
+            state = "was executed by hand and is not" if run.attempts else "was created but never"
             raise StatusError(
-                f"run {short(self.job_id)} was created but never queued",
+                f"run {short(self.job_id)} {state} queued",
                 "queue it with: aexp queue add, with the same configuration",
             )
         blocked = self._check_parents(run)

@@ -30,10 +30,18 @@ _RUN_FILES = (
     "claim",
     "heartbeat",
     "metrics.json",
+    "series.jsonl",
+    "progress.json",
+    "outcome.json",
     "code*.patch",
     "logs/",
     "environment/",
     "checkpoints/",
+    "assets/",
+    "tracker/",
+    "tracker_log/",
+    "wandb/",
+    "mlflow/",
     ".*",
 )
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from aexp.errors import ArtifactNotFound, ArtifactReadError, ParameterError
 from aexp.kb.artifacts import find_artifact
 from aexp.kb.frontmatter import read_frontmatter
+from aexp.kb.tracker import read_tracker
 from aexp.model import check_experiment_id
 from aexp.paths import Repo
 
@@ -94,6 +95,14 @@ class Experiment(NamedTuple):
                 "write resources: {mem_mb: 8000, runtime: 120}",
             )
         return {str(key): item for key, item in value.items()}
+
+    @property
+    def tracker(self) -> dict[str, Any] | None:
+        """Where its runs are tracked, None when they are not."""
+        try:
+            return read_tracker(self.meta.get("tracker"))
+        except ParameterError as error:
+            raise ArtifactReadError(f"{self.path}: {error.message}", error.hint) from None
 
     def _count(self, key: str, least: int) -> int | None:
         value = self.meta.get(key)

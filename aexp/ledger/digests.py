@@ -1,9 +1,10 @@
 """Fingerprints of ledger entries, so that a citation can pin what it has seen.
 
-The digest of an entry is the SHA-256 of its bytes in the ledger's own form, without the two
-fields that tell who promoted it and when: they may differ between clones that hold the same
-evidence. The digest of a batch is the SHA-256 over one line per run, ``<job_id> <digest>``,
-sorted by id: it changes when a run changes, joins or leaves.
+The digest of an entry is the SHA-256 of its bytes in the ledger's own form, without what is no
+evidence: who promoted it and when, which may differ between clones that hold the same, and where
+a tracker shows the run, which is known only after an offline run has been synced. The digest of
+a batch is the SHA-256 over one line per run, ``<job_id> <digest>``, sorted by id: it changes when
+a run changes, joins or leaves.
 """
 
 import hashlib
@@ -13,10 +14,10 @@ from typing import Any
 
 from aexp.errors import CorruptFile
 from aexp.files import pretty_json
-from aexp.ledger.projection import json_number
+from aexp.numbers import json_number
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_NOT_EVIDENCE = frozenset({"promoted_at", "registered_machine"})
+_NOT_EVIDENCE = frozenset({"promoted_at", "registered_machine", "tracker"})
 
 
 def entry_digest(entry: Mapping[str, Any]) -> str:

@@ -29,20 +29,6 @@ def point(stat: str, values: Sequence[float]) -> float:
         raise Undefined("the numbers are too large to add") from None
 
 
-def as_number(value: object) -> float | None:
-    """Return a metric of a ledger entry as a number, None when it is none.
-
-    The names that JSON has no number for (``NaN``, ``Infinity``) are numbers here, and true
-    and false are 1 and 0.
-    """
-    if isinstance(value, (int, float)):
-        try:
-            return float(value)
-        except OverflowError:
-            return math.inf if value > 0 else -math.inf
-    return float(value) if value in ("NaN", "Infinity", "-Infinity") else None
-
-
 def finite(value: float) -> float:
     """Return `value`, or raise `Undefined` where it is beyond all numbers."""
     if not math.isfinite(value):

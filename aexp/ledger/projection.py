@@ -1,10 +1,11 @@
 """What of a run goes into its ledger entry: an allowlist, never the whole document."""
 
-import math
+import re
 from typing import Any
 
 from aexp.errors import StatusError
 from aexp.model import Run, section, short
+from aexp.numbers import NOT_FINITE, json_number
 
 SCHEMA_VERSION = 1
 LINK_KEYS = ("experiment_id", "experiment_path", "hypothesis_id", "sub_hypothesis_id")
@@ -23,6 +24,8 @@ ATTEMPT_KEYS = (
     "max_rss_mb",
     "cpu_s",
 )
+ENVIRONMENT_KEYS = ("digest", "software")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 RECORD_KEYS = ("cause", "returncode", "after", "aexp_version")
 
 
@@ -84,6 +87,9 @@ def project_to_ledger_entry(
     metrics = final_metrics(run)
     if metrics:
         entry["metrics"] = metrics
+    environment = _digests(run.attempts[-1]) if run.attempts else {}
+    if environment:
+        entry["environment"] = environment
     if run.attempts:
         entry["attempts"] = [_attempt(attempt) for attempt in run.attempts]
     return entry
@@ -95,32 +101,66 @@ def final_metrics(run: Run) -> dict[str, Any]:
     return dict(_numbers(merged))
 
 
+def flat_numbers(value: dict[str, Any]) -> dict[str, Any]:
+    """Return the numbers of nested objects under names with dots; other values are left out."""
+    return dict(_numbers(value))
+
+
+def nested(flat: dict[str, Any]) -> dict[str, Any]:
+    """Return the objects whose names with dots are those of `flat`.
+
+    A job document has no keys with dots: signac does not read it then. Where one name is
+    the beginning of another, its own value has the key ``""``.
+    """
+    made: dict[str, Any] = {}
+    for name, item in flat.items():
+        parts = [part for part in name.split(".") if part] or ["_"]
+        at = made
+        for part in parts[:-1]:
+            inner = at.get(part)
+            if not isinstance(inner, dict):
+                at[part] = inner = {} if inner is None else {"": inner}
+            at = inner
+        if isinstance(at.get(parts[-1]), dict):
+            at, parts = at[parts[-1]], [""]
+        at[parts[-1]] = item
+    return made
+
+
 def _numbers(value: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for key, item in value.items():
-        name = prefix + str(key)
+        name = prefix + str(key) if key else prefix[:-1]
         if isinstance(item, dict):
             found += _numbers(item, name + ".")
         elif isinstance(item, bool | int):
             found.append((name, item))
         elif isinstance(item, float):
             found.append((name, json_number(item)))
-        elif item in ("NaN", "Infinity", "-Infinity"):
+        elif isinstance(item, str) and item in NOT_FINITE:
             found.append((name, item))
     return found
 
 
-def json_number(value: float) -> float | str:
-    """Return `value`, or its name where JSON has no number for it."""
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
-
-
 def _attempt(attempt: dict[str, Any]) -> dict[str, Any]:
     kept = {key: attempt[key] for key in ATTEMPT_KEYS if attempt.get(key) is not None}
+    if isinstance(attempt.get("by_hand"), dict):
+        kept["by_hand"] = True  # how exactly stays where it was executed
+    environment = _digests(attempt)
+    if environment:
+        kept["environment"] = environment
     metrics = dict(_numbers(section(attempt, "metrics")))
     return {**kept, "metrics": metrics} if metrics else kept
+
+
+def _digests(attempt: dict[str, Any]) -> dict[str, str]:
+    """Return the digests of an attempt's environment: nothing of what it says."""
+    told = section(attempt, "environment")
+    return {
+        key: told[key]
+        for key in ENVIRONMENT_KEYS
+        if isinstance(told.get(key), str) and _DIGEST.fullmatch(told[key])
+    }
 
 
 def _plain(resources: Any) -> dict[str, Any]:

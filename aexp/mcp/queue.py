@@ -49,6 +49,7 @@ class Entry(Value):
     after: Texts
     resources: Object
     attempts: int
+    progress: Object | None
 
 
 class Entries(Result):

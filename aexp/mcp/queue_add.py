@@ -117,6 +117,16 @@ def queue_add(
     skip_finished: Annotated[
         bool, Field(description="Leave ended runs alone instead of running them again.")
     ] = False,
+    tracker: Annotated[
+        str | None,
+        Field(description="wandb, mlflow, noop, none; default the experiment's.", max_length=63),
+    ] = None,
+    tracker_project: Annotated[
+        str | None, Field(description="The tracker's project.", max_length=500)
+    ] = None,
+    offline: Annotated[
+        bool | None, Field(description="Track without a network, sync later.")
+    ] = None,
     max_runs: Annotated[int, Field(description="Refuse a larger sweep.", ge=1, le=100_000)] = 1000,
     dry_run: DryRun = False,
 ) -> Added:
@@ -141,6 +151,9 @@ def queue_add(
         resolve_conditions=resolve_conditions,
         allow_dup_on_recommit=allow_dup_on_recommit,
         skip_finished=skip_finished,
+        tracker=tracker,
+        tracker_project=tracker_project,
+        offline=offline,
     )
     rows = None
     if isinstance(sweep, dict):

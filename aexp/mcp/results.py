@@ -1,22 +1,15 @@
 """What tools return: typed at the top, and always valid JSON, whatever a file holds."""
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from aexp.ledger.projection import json_number
+from aexp.numbers import finite_or_none, json_number
 
 
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
-
-
-def _number(value: object) -> float | int | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return value if math.isfinite(value) else None
 
 
 def _object(value: object) -> dict[str, Any]:
@@ -33,7 +26,7 @@ def _texts(value: object) -> list[str]:
 
 # Values read from files that anyone may have edited: another type is made to fit.
 Text = Annotated[str | None, BeforeValidator(_text)]
-Number = Annotated[float | int | None, BeforeValidator(_number)]
+Number = Annotated[float | int | None, BeforeValidator(finite_or_none)]
 Object = Annotated[dict[str, Any], BeforeValidator(_object)]
 Objects = Annotated[list[dict[str, Any]], BeforeValidator(_objects)]
 Texts = Annotated[list[str], BeforeValidator(_texts)]

@@ -47,6 +47,7 @@ class RunRow(Value):
     wallclock_s: Number
     metrics: Object
     cause: Text
+    progress: Object | None
     workspace: str
 
 

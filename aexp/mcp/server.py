@@ -36,6 +36,7 @@ from aexp.mcp import (
     record,
     record_change,
     runs,
+    trackers,
 )
 from aexp.mcp.results import plain
 from aexp.mcp.tool import Effect, Tool, as_json
@@ -48,6 +49,7 @@ FAMILIES: Mapping[str, Mapping[str, Tool]] = {
     "ledger": ledger.tools,
     "record": record_change.tools | record.tools,
     "findings": findings.tools,
+    "trackers": trackers.tools,
     "checks": checks.tools,
 }
 TOOLS: Mapping[str, Tool] = {
@@ -131,7 +133,7 @@ def _described(tool: Tool) -> ToolDescription:
             read_only_hint=tool.effect is Effect.READS,
             destructive_hint=tool.effect is Effect.CHANGES,
             idempotent_hint=tool.idempotent,
-            open_world_hint=False,
+            open_world_hint=tool.uses_network,
         ),
     )
 

@@ -63,6 +63,8 @@ class Tool(NamedTuple):
         Model that checks the arguments.
     result : type
         Model of what it returns.
+    uses_network : bool
+        Whether it talks to a service.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Tool(NamedTuple):
     function: Callable[..., Result]
     arguments: type[BaseModel]
     result: type[Result]
+    uses_network: bool = False
 
     @property
     def summary(self) -> str:
@@ -116,7 +119,12 @@ class Toolbox(dict[str, Tool]):
     """The tools of one family, by name."""
 
     def add(
-        self, effect: Effect, *, idempotent: bool = False, needs: Needs = Needs.REPO
+        self,
+        effect: Effect,
+        *,
+        idempotent: bool = False,
+        needs: Needs = Needs.REPO,
+        uses_network: bool = False,
     ) -> Callable[[F], F]:
         """Make a tool of a function whose first parameter is the repository.
 
@@ -146,6 +154,7 @@ class Toolbox(dict[str, Tool]):
                 function,
                 model,
                 hints["return"],
+                uses_network,
             )
             return function
 

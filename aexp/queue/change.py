@@ -41,7 +41,7 @@ def select_for(
     if ids:
         full_ids = dict.fromkeys(resolve_id(repo, job_id) for job_id in ids)
         return [read_run(repo, job_id) for job_id in full_ids]
-    found = [run for run in scan_status(repo, statuses) if run.queue and chosen.matches(run)]
+    found = [run for run in scan_status(repo, statuses) if run.is_of_queue and chosen.matches(run)]
     return sorted(found, key=lambda run: run.order)
 
 

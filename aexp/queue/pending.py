@@ -21,6 +21,7 @@ from aexp.paths import CLAIM, Repo
 from aexp.runs import claims
 from aexp.runs.earlier import ended_elsewhere
 from aexp.runs.parents import parent_statuses
+from aexp.runs.progress import progress_facts
 from aexp.runs.select import RunFilter
 from aexp.runs.settle import run_liveness
 from aexp.runs.store import read_run, scan_runs, scan_status
@@ -72,7 +73,7 @@ class Queue:
     def matching(self, chosen: RunFilter) -> list[Pending]:
         """Return the queued and running runs under a filter, in queue order."""
         runs = sorted(
-            (run for run in self._runs.values() if run.queue and chosen.matches(run)),
+            (run for run in self._runs.values() if run.is_of_queue and chosen.matches(run)),
             key=lambda run: run.order,
         )
         return [self.examine(run) for run in runs]
@@ -138,6 +139,8 @@ class Queue:
         if state.state == slurm.ALIVE:
             return Pending(run, IS_RUNNING, state.reason)
         if state.state == slurm.DEAD or self._adopt:
+            if not run.is_of_queue:
+                return Pending(run, BLOCKED, "executed by hand, and not to its end")
             return self._elsewhere(run) or Pending(run, DEAD_OWNER, state.reason)
         hint = f"if it is dead: aexp queue release {short(run.job_id)}"
         return Pending(run, UNKNOWN, f"{state.reason}; {hint}")
@@ -228,9 +231,10 @@ class QueueEntry(NamedTuple):
     after: list[str] = []  # noqa: RUF012  (never mutated)
     resources: dict[str, Any] = {}  # noqa: RUF012  (never mutated)
     attempts: int = 0
+    progress: dict[str, Any] | None = None
 
 
-def queue_entry(pending: Pending) -> QueueEntry:
+def queue_entry(repo: Repo, pending: Pending) -> QueueEntry:
     """Return the row of a pending run."""
     run = pending.run
     hypothesis, queued_at = run.link.get("hypothesis_id"), run.queue.get("queued_at")
@@ -249,6 +253,7 @@ def queue_entry(pending: Pending) -> QueueEntry:
         run.after,
         section(run.record, "resources"),
         len(run.attempts),
+        progress_facts(repo, run),
     )
 
 
@@ -264,7 +269,7 @@ def list_entries(
             if run.is_terminal and run.queue and chosen.matches(run)
         ]
         pending = sorted([*pending, *ended], key=lambda item: item.run.order)
-    return [queue_entry(item) for item in pending[:limit]]
+    return [queue_entry(repo, item) for item in pending[:limit]]
 
 
 def list_queue(

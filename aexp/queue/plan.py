@@ -26,6 +26,7 @@ from aexp.model import (
 )
 from aexp.paths import CODE_PATCH, Repo
 from aexp.queue.resources import check_resources
+from aexp.queue.tracking import tracker_settings
 from aexp.runs.create import base_state_point, check_state_point, publish_run, run_link
 from aexp.runs.document import block_of
 from aexp.runs.earlier import known_entry
@@ -40,7 +41,7 @@ IS_RUNNING = "running"
 KEPT = "kept"
 UNREADABLE = "unreadable"
 
-_SETTINGS = ("retries", "timeout_s", "resources", "priority", "after", "max_faults")
+_SETTINGS = ("retries", "timeout_s", "resources", "priority", "after", "max_faults", "tracker")
 
 
 class QueueOptions(NamedTuple):
@@ -72,6 +73,13 @@ class QueueOptions(NamedTuple):
         Queue again what is queued already from another commit.
     skip_finished : bool
         Leave runs alone that have ended, instead of running them again.
+    tracker : str, mapping or None
+        Backend (``wandb``, ``mlflow``, ``noop``, ``none``) or whole settings; default the
+        experiment's ``tracker:``.
+    tracker_project : str or None
+        The project there.
+    offline : bool or None
+        Whether the tracker uses no network.
     """
 
     tag: str | None = None
@@ -89,6 +97,9 @@ class QueueOptions(NamedTuple):
     resolve_conditions: bool = True
     allow_dup_on_recommit: bool = False
     skip_finished: bool = False
+    tracker: str | Mapping[str, Any] | None = None
+    tracker_project: str | None = None
+    offline: bool | None = None
 
 
 class Planned(NamedTuple):
@@ -298,7 +309,8 @@ class Adder:
         def change(run: Run) -> None:
             record = block_of(run.doc, "aexp_run")  # in place: `requeue` edits the same block
             for key in _SETTINGS:
-                record.pop(key, None)
+                if key != "tracker" or self.options.tracker is not None or self.experiment.tracker:
+                    record.pop(key, None)  # a run that was bound by itself stays so
             record.update(self._settings)
             run.doc["queue"] = {**run.queue, **queue}
             if self.options.command is None:
@@ -374,4 +386,9 @@ def _settings(experiment: Experiment, options: QueueOptions, parents: list[str])
         settings["priority"] = options.priority
     if parents:
         settings["after"] = parents
+    tracker = tracker_settings(
+        experiment, options.tracker, options.tracker_project, options.offline
+    )
+    if tracker is not None:
+        settings["tracker"] = tracker
     return settings

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 from aexp.kb.artifacts import find_artifact
 from aexp.kb.values import spelling
 from aexp.ledger.entries import scan_ledger
-from aexp.ledger.points import Undefined, as_number, point
+from aexp.ledger.points import Undefined, point
 from aexp.ledger.projection import final_metrics
 from aexp.model import STATUSES, Run, check_experiment_id, section
+from aexp.numbers import as_number
 from aexp.paths import Repo
 from aexp.runs.earlier import ended_elsewhere
 from aexp.runs.select import has_values

@@ -67,7 +67,10 @@ def check_state_point(sp: Mapping[str, Any], where: str = "state point") -> None
     try:
         json.dumps(sp, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ParameterError(f"{where} cannot be stored as JSON: {error}") from None
+        raise ParameterError(
+            f"{where} cannot be stored as JSON: {error}",
+            "its values are numbers, text, true, false, null, lists and objects of them",
+        ) from None
 
 
 def publish_run(

@@ -14,6 +14,7 @@ _END_KEYS = (
     "ended_at",
     "wallclock_s",
     "summary_metrics",
+    "tracker",
 )
 _END_RECORD_KEYS = (
     "cause",
@@ -39,7 +40,8 @@ def kept_end(run: Run) -> dict[str, Any]:
 def forget_end(run: Run) -> None:
     """Take the earlier end out of the document of a run that is queued again."""
     for key in _END_KEYS:
-        if key != "status":
+        # A run that was only created keeps the tracker that it was bound to.
+        if key != "status" and (key != "tracker" or run.is_terminal):
             run.doc.pop(key, None)
     record = block_of(run.doc, "aexp_run")
     for key in (*_END_RECORD_KEYS, *_PROGRESS_KEYS):

@@ -1,15 +1,16 @@
 """The facts about runs that commands print with ``--json`` and agents read."""
 
 import os
-import stat
 from collections import Counter
 from typing import Any, NamedTuple
 
 from aexp.errors import RunNotFound
+from aexp.files import read_end
 from aexp.ledger.projection import final_metrics
-from aexp.model import STATUSES, Run, section, short
+from aexp.model import RUNNING, STATUSES, Run, section, short
 from aexp.paths import Repo
 from aexp.runs.jobs import summarize
+from aexp.runs.progress import progress_facts
 from aexp.runs.select import RunFilter
 from aexp.runs.store import read_run, scan_runs
 
@@ -22,6 +23,7 @@ def run_facts(repo: Repo, run: Run) -> dict[str, Any]:
         "tag": run.tag,
         "wallclock_s": run.doc.get("wallclock_s"),
         "metrics": final_metrics(run),
+        "progress": progress_facts(repo, run),
         "cause": run.record.get("cause"),
         "workspace": repo.run_dir(run.job_id),
     }
@@ -53,11 +55,20 @@ def last_log(repo: Repo, run: Run) -> str | None:
 
 def count_statuses(repo: Repo, chosen: RunFilter) -> dict[str, dict[str, int]]:
     """Return how many runs each experiment has of each status, from one scan of the store."""
+    return count_and_running(repo, chosen)[0]
+
+
+def count_and_running(repo: Repo, chosen: RunFilter) -> tuple[dict[str, dict[str, int]], list[Run]]:
+    """Return these counts, and the runs that are running, in queue order; from one scan."""
     counts: dict[str, Counter[str]] = {}
+    running = []
     for run in scan_runs(repo):
         if chosen.matches(run):
             counts.setdefault(run.experiment_id or "-", Counter())[run.status] += 1
-    return {name: {word: counts[name][word] for word in STATUSES} for name in sorted(counts)}
+            if run.status == RUNNING:
+                running.append(run)
+    words = {name: {word: counts[name][word] for word in STATUSES} for name in sorted(counts)}
+    return words, sorted(running, key=lambda run: run.order)
 
 
 def log_of_attempt(repo: Repo, job_id: str, attempt: int | None = None) -> tuple[int, str]:
@@ -107,20 +118,14 @@ def read_tail(path: str, max_bytes: int) -> Tail:
         If it is no plain file: a command may have put a link or a pipe in its place.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        data, size = read_end(path, max_bytes)
     except OSError as error:
         raise RunNotFound(f"{path} cannot be read: {error.strerror or error}") from None
-    with open(descriptor, "rb") as file:
-        state = os.fstat(descriptor)
-        if not stat.S_ISREG(state.st_mode):
-            raise RunNotFound(f"{path} is no plain file")
-        begin = max(0, state.st_size - max_bytes)
-        file.seek(begin)
-        data = file.read(max_bytes)
+    begin = max(0, size - max_bytes)
     if begin:
         # Only whole lines, unless the last one alone is longer.
         line_end = data.find(b"\n")
         if 0 <= line_end < len(data) - 1:
             begin += line_end + 1
             data = data[line_end + 1 :]
-    return Tail(data.decode(errors="replace"), state.st_size, begin)
+    return Tail(data.decode(errors="replace"), size, begin)

@@ -53,15 +53,24 @@ def age_s(repo: Repo, job_id: str) -> float | None:
     clocks of two hosts may differ. For people to read; it never decides that an owner is dead.
     """
     path = repo.run_file(job_id, HEARTBEAT)
-    probe = temporary_name(path)
     try:
         beaten = os.stat(path).st_mtime
+    except OSError:
+        return None
+    return max(0.0, file_clock(path) - beaten)
+
+
+def file_clock(beside: str) -> float:
+    """Return the time by a file system's own clock, read from a fresh file beside another.
+
+    Where no file can be made, it is this host's time.
+    """
+    probe = temporary_name(beside)
+    try:
         with open(probe, "wb"):
             pass
-        return max(0.0, os.stat(probe).st_mtime - beaten)
-    except FileNotFoundError:
-        return None
+        return os.stat(probe).st_mtime
     except OSError:
-        return max(0.0, time.time() - beaten)
+        return time.time()
     finally:
         remove(probe)

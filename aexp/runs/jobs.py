@@ -11,6 +11,7 @@ from aexp.paths import Repo
 from aexp.runs.create import create_plain_run
 from aexp.runs.initialize import init_run_store as init_run_store
 from aexp.runs.select import RunFilter, find_matching
+from aexp.runs.slug import batch_slug as batch_slug
 from aexp.runs.status import set_by_hand
 from aexp.runs.store import read_run, resolve_id
 
@@ -187,15 +188,6 @@ def mark_status(job: "Job | str", status: str, *, set_ended_at: bool = True) -> 
     check_status(status)
     repo, job_id = locate(job)
     return set_by_hand(repo, job_id, status, set_ended_at=set_ended_at).status
-
-
-def batch_slug(run: Run) -> str:
-    """Return ``H###/E###/condition``, the name that runs of one batch share."""
-    hypothesis = run.link.get("hypothesis_id") or "_"
-    condition = run.sp.get("condition")
-    return (
-        f"{hypothesis}/{run.experiment_id or 'E???'}/{condition if condition else run.job_id[:8]}"
-    )
 
 
 def summarize(run: Run) -> RunSummary:

@@ -3,7 +3,7 @@
 import os
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -51,37 +51,63 @@ def run_lifecycle(
     if os.environ.get("AEXP_JOB_ID") == job_id and os.environ.get(claims.MARKER_VARIABLE):
         yield job
         return
+    with executing(repo, job_id, mark_started=mark_started, heartbeat_s=heartbeat_s):
+        yield job
+
+
+def end_of_block(error: BaseException | None) -> Outcome:
+    """Return what a block's end means: a failure, a result, or, from outside, nothing."""
+    if error is None:
+        return Outcome(COMPLETE, returncode=0)
+    if not isinstance(error, Exception):
+        return Outcome(QUEUED, cause="interrupted")
+    text = "".join(traceback.format_exception(error))
+    return Outcome(FAILED, message=f"{type(error).__name__}: {error}", tail=text[-2048:])
+
+
+@contextmanager
+def executing(
+    repo: Repo,
+    job_id: str,
+    *,
+    mark_started: bool = True,
+    heartbeat_s: float | None = None,
+    end: Callable[[BaseException | None], Outcome] = end_of_block,
+    on_beat: Callable[[], None] | None = None,
+    by_hand: Mapping[str, Any] | None = None,
+) -> Iterator[Run | None]:
+    """Execute a block as a run, as `run_lifecycle` says, without signac.
+
+    Yields the run with its new attempt, None unless `mark_started`. `end` says what the end
+    of the block means; `on_beat` is called after every heartbeat; `by_hand` says how the
+    process was started.
+    """
     claim = _claim(repo, job_id)
     try:
-        if mark_started:
-            _begin(repo, claim)
-        with _heartbeat(repo, claim, interval_s(heartbeat_s)):
+        run = _begin(repo, claim, by_hand) if mark_started else None
+        with _heartbeat(repo, claim, interval_s(heartbeat_s), on_beat):
             try:
-                yield job
-            except Exception as error:
-                if not mark_started:
-                    _begin(repo, claim)
-                end_attempt(repo, job_id, _failure(error), claim=claim)
-                raise
-            except BaseException:
-                if mark_started:
-                    interrupted = Outcome(QUEUED, cause="interrupted")
-                    end_attempt(repo, job_id, interrupted, claim=claim)
+                yield run
+            except BaseException as error:
+                if not mark_started and isinstance(error, Exception):
+                    _begin(repo, claim, by_hand)
+                end_attempt(repo, job_id, end(error), claim=claim)
                 raise
         if not mark_started:
-            _begin(repo, claim)
-        end_attempt(repo, job_id, Outcome(COMPLETE, returncode=0), claim=claim)
+            _begin(repo, claim, by_hand)
+        end_attempt(repo, job_id, end(None), claim=claim)
     finally:
         claims.release(repo, claim)
 
 
-def _begin(repo: Repo, claim: Claim) -> None:
-    run = begin_attempt(repo, claim)
+def _begin(repo: Repo, claim: Claim, by_hand: Mapping[str, Any] | None) -> Run:
+    run = begin_attempt(repo, claim, by_hand=by_hand or {})
     if run.is_terminal:
         raise StatusError(
             f"run {short(run.job_id)} has been stopped",
             f"to run it again: aexp queue retry {short(run.job_id)}",
         )
+    return run
 
 
 def _claim(repo: Repo, job_id: str) -> Claim:
@@ -118,13 +144,10 @@ def _settle(repo: Repo, claim: Claim, run: Run, owner: claims.Owner | None) -> N
         raise
 
 
-def _failure(error: Exception) -> Outcome:
-    text = "".join(traceback.format_exception(error))
-    return Outcome(FAILED, message=f"{type(error).__name__}: {error}", tail=text[-2048:])
-
-
 @contextmanager
-def _heartbeat(repo: Repo, claim: Claim, every_s: float) -> Iterator[Any]:
+def _heartbeat(
+    repo: Repo, claim: Claim, every_s: float, on_beat: Callable[[], None] | None
+) -> Iterator[None]:
     if every_s <= 0:
         yield
         return
@@ -137,6 +160,8 @@ def _heartbeat(repo: Repo, claim: Claim, every_s: float) -> Iterator[Any]:
     def beats() -> None:
         while not done.wait(every_s):
             beat(repo, claim)
+            if on_beat is not None:
+                on_beat()
 
     thread = threading.Thread(target=beats, name="aexp-heartbeat", daemon=True)
     thread.start()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from aexp import slurm
 from aexp.errors import AexpError
 from aexp.files import remove
-from aexp.model import QUEUED, RUNNING, Run, short
+from aexp.model import CREATED, QUEUED, RUNNING, Run, short
 from aexp.paths import NEW_PREFIX, SENTINEL, Repo
 from aexp.runs import claims
 from aexp.runs.document import run_lock
@@ -76,8 +76,9 @@ def _repair(repo: Repo, run: Run, states: slurm.JobStates, repairs: Repairs, dry
     # A run that is queued again has no outputs of its own, but may have an earlier entry.
     if restore_outputs(repo, run, dry_run=dry_run):
         repairs.restored.append(run.job_id)
-    if run.status == QUEUED and not dry_run:
+    if run.status in (QUEUED, CREATED) and not dry_run:
         _drop_stale_sentinel(repo, run)
+    if run.status == QUEUED and not dry_run:
         keep_entry(repo, run)
     if run.status != RUNNING and not dry_run:
         claims.drop_dead(repo, run.job_id, states)
@@ -101,12 +102,12 @@ def _settle_if_dead(
 
 
 def _drop_stale_sentinel(repo: Repo, run: Run) -> None:
-    """Remove a sentinel that a queued run cannot have."""
+    """Remove a sentinel that a run cannot have which is still to be executed."""
     path = repo.run_file(run.job_id, SENTINEL)
     if not os.path.exists(path):
         return
     with run_lock(repo, run.job_id):
-        if read_run(repo, run.job_id).status == QUEUED:
+        if read_run(repo, run.job_id).status in (QUEUED, CREATED):
             remove(path)
 
 

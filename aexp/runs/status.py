@@ -6,7 +6,7 @@ the ledger, then shown by the sentinel. A crash between two of these is repaired
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aexp.errors import StatusError
@@ -34,6 +34,7 @@ from aexp.runs.publish import entry_of, publish
 from aexp.runs.store import read_run_to_edit
 from aexp.version import __version__
 
+_MAX_PRELUDE = 10_000
 _ALLOWED: dict[str, frozenset[str]] = {
     CREATED: frozenset({QUEUED, RUNNING, *TERMINAL_STATUSES}),
     QUEUED: frozenset({RUNNING, *TERMINAL_STATUSES}),
@@ -80,7 +81,14 @@ def change_run(repo: Repo, job_id: str, edit: Callable[[Run], None]) -> Run:
 
 
 def begin_attempt(
-    repo: Repo, claim: Claim, *, command: str | None = None, log: str | None = None
+    repo: Repo,
+    claim: Claim,
+    *,
+    command: str | None = None,
+    prelude: str | None = None,
+    log: str | None = None,
+    environment: dict[str, str] | None = None,
+    by_hand: Mapping[str, Any] | None = None,
 ) -> Run:
     """Record that a claimed run starts to execute, unless a person has asked to stop it.
 
@@ -123,8 +131,14 @@ def begin_attempt(
             attempt["slurm_job_id"] = owner.slurm_job_id
         if command is not None:
             attempt["command"] = command
+        if prelude is not None and len(prelude) <= _MAX_PRELUDE:
+            attempt["prelude"] = prelude
         if log is not None:
             attempt["log"] = log
+        if environment is not None:
+            attempt["environment"] = environment
+        if by_hand is not None:
+            attempt["by_hand"] = dict(by_hand)
         record["attempts"] = [*run.attempts, attempt]
 
     return change_run(repo, claim.job_id, edit)
@@ -209,10 +223,9 @@ def end_attempt(repo: Repo, job_id: str, outcome: Outcome, *, claim: Claim | Non
         result = decide(record, outcome)
         if attempt.get("status") == RUNNING:
             close_attempt(attempt, outcome, result, now)
-        returns_to = result.status
-        if returns_to == QUEUED and not run.queue.get("queued_at"):
-            returns_to = str(attempt.get("from", CREATED))
-        set_status(run, returns_to)
+        # What was not in the queue does not get there by an interruption.
+        before = attempt.get("from", QUEUED if run.queue.get("queued_at") else CREATED)
+        set_status(run, str(before) if result.status == QUEUED else result.status)
         run.queue.pop("proc", None)
         if result.status in (FAILED, STOPPED) or result.fault:
             block_of(run.doc, "queue")["last_error"] = last_error(result, now)
@@ -257,36 +270,56 @@ def requeue(
             raise StatusError(
                 f"run {short(job_id)} is running", f"stop it first: aexp queue stop {short(job_id)}"
             )
-        record = block_of(run.doc, "aexp_run")
-        if run.is_terminal:
-            record["superseded"] = load_ledger_entry(repo, job_id) or entry_of(repo, run)
-            record["before"] = kept_end(run)
-            drop_spent(repo, run)
-        if change is not None:
-            change(run)
-        remember_entry(repo, run)
-        for name in (SENTINEL, GATE):  # before the document: see docs/architecture.md
-            remove(repo.run_file(job_id, name))
-        forget_end(run)
-        record["attempts_before"] = len(run.attempts)
-        record["sequence"] = sequence or next_sequence()
-        queue = block_of(run.doc, "queue")
-        queue.pop("last_error", None)
-        queue.pop("proc", None)
-        queue["queued_at"] = utc_now()
+        _begin_anew(repo, run, change)
+        block_of(run.doc, "aexp_run")["sequence"] = sequence or next_sequence()
+        block_of(run.doc, "queue")["queued_at"] = utc_now()
         run.doc["status"] = QUEUED
 
     return change_run(repo, job_id, edit)
 
 
+def reopen(repo: Repo, job_id: str) -> Run:
+    """Make an ended run ``created`` again, for a block by hand; its attempts are kept.
+
+    The queue does not execute it, also when the block is interrupted.
+    """
+
+    def edit(run: Run) -> None:
+        if run.is_terminal:
+            _begin_anew(repo, run)
+            block_of(run.doc, "queue").pop("queued_at", None)
+            run.doc["status"] = CREATED
+
+    return change_run(repo, job_id, edit)
+
+
+def _begin_anew(repo: Repo, run: Run, change: Callable[[Run], None] | None = None) -> None:
+    """Take a run's end out of its document and files, for another execution."""
+    record = block_of(run.doc, "aexp_run")
+    if run.is_terminal:
+        record["superseded"] = load_ledger_entry(repo, run.job_id) or entry_of(repo, run)
+        record["before"] = kept_end(run)
+        drop_spent(repo, run)
+    if change is not None:
+        change(run)
+    remember_entry(repo, run)
+    for name in (SENTINEL, GATE):  # before the document: see docs/architecture.md
+        remove(repo.run_file(run.job_id, name))
+    forget_end(run)
+    record["attempts_before"] = len(run.attempts)
+    queue = block_of(run.doc, "queue")
+    queue.pop("last_error", None)
+    queue.pop("proc", None)
+
+
 def withdraw(repo: Repo, job_id: str) -> Run:
     """Take a run out of the queue on a person's word.
 
-    A run that had ended before it was queued again becomes what it was, results and all;
+    A run that had ended before it was queued or opened again becomes what it was, results and all;
     any other is ``abandoned``, with cause ``removed``.
     """
     with edit_document(repo, job_id) as run:
-        restored = run.status == QUEUED and restore_end(run)
+        restored = run.status in (QUEUED, CREATED) and restore_end(run)
     if not restored:
         return abandon(repo, job_id, "removed", "removed from the queue")
     return change_run(repo, job_id, lambda run: None)

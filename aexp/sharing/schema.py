@@ -65,6 +65,7 @@ OPTIONAL: dict[str, tuple[Check, str]] = {
     "queued_at": (_is_time, "a time"),
     "wallclock_s": (_is_number, "a number"),
     "tracker": (_is_object, "an object"),
+    "environment": (_is_object, "an object"),
     "metrics": (_is_object, "an object"),
     "attempts": (_is_list_of_objects, "a list of objects"),
     "returncode": (_is_whole, "a whole number"),

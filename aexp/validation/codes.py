@@ -97,6 +97,17 @@ CODES: Mapping[str, Code] = {
         "`timeout` or `resources` cannot be understood",
         "write it as the message says",
     ),
+    "kb.tracker": Code(
+        "error",
+        "an experiment's `tracker` cannot be understood, or its adapter refuses the settings",
+        "write it as the message says; `docs/trackers.md` has the settings",
+    ),
+    "kb.tracker_unknown": Code(
+        "warning",
+        "no package installed here provides an experiment's `tracker`, or its adapter cannot be "
+        "used: the settings were not checked",
+        "correct the `backend` (`aexp trackers list` shows them), or install the adapter's package",
+    ),
     "kb.missing_heading": Code(
         "error",
         "a note lacks a `## ` heading of its template",

@@ -9,7 +9,8 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from aexp.ledger.points import Undefined, as_number, finite, point
+from aexp.ledger.points import Undefined, finite, point
+from aexp.numbers import as_number
 
 __all__ = [
     "INSTALL",

@@ -8,7 +8,14 @@ from aexp.errors import UsageError
 from aexp.kb.artifacts import KINDS
 from aexp.ledger.runs_index import FOLDER as INDEX_FOLDER
 from aexp.paths import Repo
-from aexp.validation import citations, claims, kb_checks, link_checks, run_checks
+from aexp.validation import (
+    citations,
+    claims,
+    kb_checks,
+    link_checks,
+    run_checks,
+    tracker_checks,
+)
 from aexp.validation.context import STRICT_RUNS, Check, Context, StrictRuns
 from aexp.validation.guard import guarded
 from aexp.validation.issue import Issue, ValidateResult
@@ -27,6 +34,7 @@ KB_CHECKS: tuple[Check, ...] = (
     kb_checks.metadata,
     kb_checks.references,
     kb_checks.experiment_settings,
+    tracker_checks.tracker_settings,
     kb_checks.headings,
     link_checks.links,
     link_checks.required_links,

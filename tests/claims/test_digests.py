@@ -38,6 +38,12 @@ def test_who_promoted_it_does_not_matter() -> None:
     assert entry_digest(dict(reversed(ENTRY.items()))) == entry_digest(ENTRY)
 
 
+def test_where_it_is_shown_does_not_matter() -> None:
+    """An offline run that is synced later breaks no pin."""
+    shown = {**ENTRY, "tracker": {"backend": "wandb", "url": "https://wandb.ai/t/p/runs/a"}}
+    assert entry_digest(shown) == entry_digest(ENTRY)
+
+
 @pytest.mark.parametrize("change", [{"status": "failed"}, {"metrics": {"accuracy": 0.94}}])
 def test_any_other_change_does(change: dict[str, Any]) -> None:
     """The evidence itself is pinned."""

@@ -20,6 +20,7 @@ CASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("queue", "release"): ("RELEASABLE",),
     ("queue", "materialize"): ("--runner", "slurm", "-o", "script.sh"),
     ("run-queued",): ("QUEUED",),
+    ("reproduce",): ("ENDED", "--to", "../again", "--run"),
     ("new-run",): ("--experiment", "E001", "--sp", "seed=77"),
     ("ledger", "promote"): ("ENDED",),
     ("ledger", "backfill"): ("--overwrite",),
@@ -27,6 +28,7 @@ CASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("ledger", "bundle"): ("results.tar",),
     ("ledger", "unbundle"): ("BUNDLE",),
     ("reconcile",): (),
+    ("sync-offline",): ("--again",),
     ("new-thread",): ("--title", "x"),
     ("new-hypothesis",): ("--title", "x", "--thread", "T001"),
     ("new-experiment",): ("--title", "x", "--hypothesis", "H001", "--condition", 'a={"k": 1}'),
@@ -35,6 +37,7 @@ CASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("close-thread",): ("T001", "--conclusion", "x"),
     ("finding", "cite"): ("F001", "--job", "ENDED"),
     ("runs-export-index",): (),
+    ("bind-tracker",): ("QUEUED", "--backend", "wandb", "--project", "p"),
     ("link",): ("ENDED", "--experiment", "E002"),
     # `aexp run --dry-run` hands over to Snakemake, which keeps its own folder: tests/workflow.
     # `aexp finding check --write --dry-run` needs claims that hold: tests/claims.

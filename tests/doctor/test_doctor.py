@@ -34,7 +34,7 @@ def clinic(research: Any, tmp_path: Path) -> Any:
     for name in list(research.env):
         if name.startswith(("WANDB", "NETRC")):
             del research.env[name]
-    research.env |= {"HOME": str(home), "PATH": str(tools)}
+    research.env |= {"HOME": str(home), "PATH": str(tools), "WANDB_MODE": "offline"}
     research.tools = tools
     research.git("config", "user.name", "t")
     research.git("config", "user.email", "t@example.org")
@@ -483,6 +483,7 @@ def test_slurm(clinic: Any) -> None:
 
 
 def test_a_key_is_present_or_not_and_never_shown(clinic: Any, tmp_path: Path) -> None:
+    del clinic.env["WANDB_MODE"]
     distributions(clinic, tmp_path, wandb="0.99.0")
     item = only(doctor(clinic, rc=0), "warn", "has no key")
     assert item["mend"] == "wandb login"

@@ -116,6 +116,8 @@ def samples() -> Callable[[str], dict[str, dict[str, Any]]]:
             "queue_retry": {"job_ids": [job_id]},
             "queue_stop": {"job_ids": [job_id]},
             "queue_clear": {"everything": True},
+            "sync_offline": {},
+            "bind_tracker": {"job_id": job_id},
             "list_batches": {},
             "show_batch": {"experiment_id": "E001"},
             "link_run": {"job_id": job_id, "experiment_id": "E001"},

@@ -47,7 +47,10 @@ CHANGES = {
     "link_run",
     "close_thread",
     "set_status",
+    "sync_offline",
+    "bind_tracker",
 }
+NETWORK = {"sync_offline"}
 # What executes runs, commands, or what others have written.
 EXECUTING = re.compile(
     r"aexp\.(execution|workflow|cli|environment)(\.|$)|aexp\.queue\.run$|aexp\.processes"
@@ -62,7 +65,7 @@ def test_the_list_of_tools(agent: Any) -> None:
         hints = tool.annotations
         assert hints.read_only_hint == (name in READS), name
         assert hints.destructive_hint == (name in CHANGES), name
-        assert hints.open_world_hint is False
+        assert hints.open_world_hint == (name in NETWORK), name
         assert tool.description
         assert tool.input_schema["type"] == tool.output_schema["type"] == "object"
         assert tool.input_schema["additionalProperties"] is False

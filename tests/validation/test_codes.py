@@ -35,6 +35,10 @@ def write(name: str, text: str | bytes) -> Callable[[Any], Any]:
     return lambda lab: lab.write(name, text)
 
 
+def tracker(settings: str) -> Callable[[Any], Any]:
+    return lambda lab: lab.artifact("E001", f"tracker: {settings}")
+
+
 def remove(name: str) -> Callable[[Any], Any]:
     def damage(lab: Any) -> None:
         path = lab.root / name
@@ -163,6 +167,12 @@ CASES = [
         E + ":8",
     ),
     Case("kb.run_settings", lambda lab: lab.artifact("E001", "timeout: soon"), E + ":8"),
+    Case("kb.tracker", tracker("[noop]"), E + ":8"),
+    Case("kb.tracker", tracker("{offline: true}"), E + ":8"),
+    Case("kb.tracker", tracker("\n  backend: wandb\n  projekt: p"), E + ":10"),
+    Case("kb.tracker", tracker("\n  backend: wandb\n  project: a/b"), E + ":10"),
+    Case("kb.tracker", tracker("\n  backend: noop\n  options:\n    a: 1"), E + ":11"),
+    Case("kb.tracker_unknown", tracker("{backend: wanbd}"), E + ":8"),
     Case("kb.missing_heading", edit(F, "## Evidence", "## Evidenz"), F),
     Case("kb.missing_heading", edit("kb/ACTIVE.md", "## Blocker\n", ""), "kb/ACTIVE.md"),
     Case("kb.missing_heading", edit(F, "## Evidence", "```\n## Evidence\n```"), F),

@@ -1,0 +1,1 @@
+"""What a run ran in: packages, code, hardware; and what must never be written down."""

@@ -1,0 +1,1 @@
+"""The run handle of training code: log, summarize, report, from within a run."""

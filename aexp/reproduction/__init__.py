@@ -1,0 +1,1 @@
+"""Rebuild the code of a run and execute it again."""

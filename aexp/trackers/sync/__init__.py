@@ -1,0 +1,1 @@
+"""Bring to the trackers what runs have left offline."""
