@@ -85,7 +85,7 @@ def test_the_adapter(wandb_service: Any, tmp_path: Path) -> None:
     assert told["only"] == 0  # a prefix is a text, not a pattern
     # All of it lies in the run's own folder; no code, no git address went along.
     assert len(list(tmp_path.glob("wandb/offline-run-*"))) == 1
-    assert len(list(tmp_path.glob("wandb/run-*-" + "r" * 32))) == 2
+    assert len(list(tmp_path.glob("wandb/run-*-" + "r" * 32 + "*"))) == 2  # "-1" of the same second
     assert "git" not in json.loads(run.files["wandb-metadata.json"])
 
 
