@@ -29,10 +29,11 @@ from aexp.runs.adhoc import (
     new_nonce,
     state_point,
 )
+from aexp.runs.again import requeue
 from aexp.runs.claims import Claim
 from aexp.runs.outcome import Outcome
 from aexp.runs.settle import settle_dead_attempt
-from aexp.runs.status import abandon, requeue
+from aexp.runs.status import abandon
 from aexp.runs.store import compute_job_id, read_run
 
 

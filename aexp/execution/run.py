@@ -28,15 +28,13 @@ from aexp.model import (
 )
 from aexp.paths import Repo
 from aexp.runs import claims
+from aexp.runs.again import requeue
 from aexp.runs.claims import Claim, Held
 from aexp.runs.outcome import Outcome
 from aexp.runs.parents import parent_statuses
 from aexp.runs.publish import restore_outputs
 from aexp.runs.settle import check_unclaimed, settle_dead_attempt
-from aexp.runs.status import (
-    abandon,
-    requeue,
-)
+from aexp.runs.status import abandon
 from aexp.runs.store import read_intact_run, read_run, resolve_id
 
 if TYPE_CHECKING:

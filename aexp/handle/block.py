@@ -14,13 +14,13 @@ from aexp.handle.place import Place
 from aexp.handle.program import command_of, own_program
 from aexp.model import COMPLETE, CREATED, FAILED, QUEUED, TERMINAL_STATUSES, Run, short
 from aexp.paths import METRICS, OUTCOME, PROGRESS, STATEPOINT, STOP, Repo
+from aexp.runs.again import reopen
 from aexp.runs.claims import MARKER_VARIABLE
 from aexp.runs.declared import read_declared
 from aexp.runs.lifecycle import end_of_block, executing
 from aexp.runs.outcome import Outcome
 from aexp.runs.preemption import has_advanced
 from aexp.runs.results import AttemptNumbers
-from aexp.runs.status import reopen
 from aexp.runs.store import read_run
 
 if TYPE_CHECKING:

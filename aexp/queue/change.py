@@ -18,10 +18,11 @@ from aexp.model import (
 )
 from aexp.paths import Repo
 from aexp.runs import claims
+from aexp.runs.again import requeue, withdraw
 from aexp.runs.claims import Claim
 from aexp.runs.select import RunFilter
 from aexp.runs.settle import settle_dead_attempt
-from aexp.runs.status import next_sequence, requeue, withdraw
+from aexp.runs.status import next_sequence
 from aexp.runs.store import read_run, resolve_id, scan_status
 
 

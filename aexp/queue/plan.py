@@ -28,10 +28,11 @@ from aexp.paths import CODE_PATCH, Repo
 from aexp.preregistration.register import Registrar
 from aexp.queue.origin import Origins
 from aexp.queue.settings import SETTINGS, QueueOptions, check_parents, settings_of
+from aexp.runs.again import requeue
 from aexp.runs.create import base_state_point, check_state_point, publish_run, run_link
 from aexp.runs.document import block_of
 from aexp.runs.earlier import known_entry
-from aexp.runs.status import next_sequence, requeue
+from aexp.runs.status import next_sequence
 from aexp.runs.store import compute_job_id, read_run, scan_status
 from aexp.runs.variation import variation_key
 
