@@ -14,6 +14,9 @@ ALIVE = "alive"
 DEAD = "dead"
 UNKNOWN = "unknown"
 
+# Slurm ends a job by several SIGTERMs to all its processes, also to the one that asks why.
+_UNDISTURBED = 'trap "" TERM HUP; exec "$@"'
+
 _START_VARIABLE = "AEXP_SLURM_START"
 
 _RUNNING_STATES = frozenset(
@@ -107,9 +110,13 @@ class Reply(NamedTuple):
 
 def ask(*command: str, timeout_s: float = _TIMEOUT_S) -> Reply | None:
     """Ask one of Slurm's programs; None when it is missing or does not answer in time."""
+    import shutil
+
+    if shutil.which(command[0]) is None:
+        return None
     try:
         done = subprocess.run(
-            command,
+            ["/bin/sh", "-c", _UNDISTURBED, "sh", *command],
             capture_output=True,
             text=True,
             errors="replace",
