@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aexp.errors import AexpError, StatusError, TrackerInitError, UsageError
+from aexp.errors import AexpError, StatusError, UsageError
 from aexp.kb.tracker import read_tracker
-from aexp.model import RUNNING, Run, printable, section, short
+from aexp.model import RUNNING, Run, section, short
 from aexp.paths import Repo
 from aexp.runs.document import block_of
 from aexp.runs.slug import batch_slug
@@ -14,7 +14,7 @@ from aexp.runs.status import change_run
 from aexp.runs.store import read_run
 from aexp.trackers.contract import RunHandle, TrackerAdapter, TrackerBinding, call_supported
 from aexp.trackers.files import write_owner
-from aexp.trackers.registry import adapter_class, adapter_options, check_options
+from aexp.trackers.registry import adapter_class, adapter_options, check_options, foreign_code
 
 if TYPE_CHECKING:
     from signac.job import Job
@@ -46,16 +46,8 @@ def check_settings(value: object) -> dict[str, Any] | None:
         backend = settings["backend"]
         kind = adapter_class(backend)
         check_options(backend, kind, adapter_options(settings))
-        try:
+        with foreign_code(backend, "check its settings"):
             kind.check(settings)
-        except AexpError:
-            raise
-        except Exception as error:  # another package's code
-            raise TrackerInitError(
-                f"the tracker {printable(backend)} cannot check its settings: "
-                f"{type(error).__name__}: {printable(error)}",
-                "see: aexp trackers check " + printable(backend),
-            ) from error
     return settings
 
 

@@ -1,9 +1,10 @@
 """Find an adapter by its backend's name: ours, or one that another package registers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from aexp.errors import TrackerInitError, UsageError
+from aexp.errors import AexpError, TrackerInitError, UsageError
 from aexp.model import printable
 
 if TYPE_CHECKING:
@@ -95,13 +96,20 @@ def get_adapter(backend: str, **options: Any) -> "TrackerAdapter":
     """
     kind = adapter_class(backend)
     check_options(backend, kind, options)
-    try:
+    with foreign_code(backend, "be made"):
         return kind(**options)
-    except TrackerInitError:
+
+
+@contextmanager
+def foreign_code(backend: str, what: str) -> Iterator[None]:
+    """Name the tracker for what another package's code raises; our own errors pass."""
+    try:
+        yield
+    except AexpError:
         raise
-    except Exception as error:  # another package's code
+    except Exception as error:
         raise TrackerInitError(
-            f"the tracker {printable(backend)} cannot be made: "
+            f"the tracker {printable(backend)} cannot {what}: "
             f"{type(error).__name__}: {printable(error)}",
             "see: aexp trackers check " + printable(backend),
         ) from error

@@ -341,6 +341,9 @@ def test_the_store_may_vanish(
     wait_until(lambda: "there is no run" in view.shown)
     hidden.rename(research.root / ".runs" / "workspace")
     wait_until(lambda: "25%" in view.shown)
+    view.type("q")
+    assert view.wait() == 0
+    assert "Traceback" not in view.shown
 
 
 def test_a_dumb_terminal_gets_one_view(research: Any) -> None:

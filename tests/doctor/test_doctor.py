@@ -185,7 +185,8 @@ def test_agents_that_nobody_wants(clinic: Any) -> None:
 
 def test_a_path_without_aexp(clinic: Any) -> None:
     (clinic.tools / "aexp").unlink()
-    only(doctor(clinic, rc=0), "warn", "aexp is not on the PATH")
+    item = only(doctor(clinic, rc=0), "warn", "aexp is not on the PATH")
+    assert item["mend"]
 
 
 # --- .gitignore
@@ -459,7 +460,8 @@ def test_versions_that_do_not_fit(clinic: Any, tmp_path: Path) -> None:
 
 def test_a_path_without_snakemake(clinic: Any) -> None:
     (clinic.tools / "snakemake").unlink()
-    only(doctor(clinic, rc=0), "warn", "snakemake is not on the PATH")
+    item = only(doctor(clinic, rc=0), "warn", "snakemake is not on the PATH")
+    assert item["mend"]
 
 
 def test_slurm(clinic: Any) -> None:

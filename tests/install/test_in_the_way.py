@@ -50,6 +50,8 @@ def test_a_pipe_is_not_read(bare: Any) -> None:
     os.mkfifo(bare.root / "AGENTS.md")
     told(bare, bare.aexp("install", rc=2), "AGENTS.md")
     bare.aexp("install", "--no-agents")
+    assert (bare.root / ".aexp" / "installed.json").is_file()
+    assert (bare.root / "AGENTS.md").is_fifo()
 
 
 def test_where_slash_commands_shall_lie(bare: Any, tmp_path: Path) -> None:

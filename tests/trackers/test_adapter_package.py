@@ -121,3 +121,23 @@ def test_a_package_that_does_not_load_costs_only_itself(research: Any, tmp_path:
     assert "no_such_module" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert research.json("queue", "list") == []
+
+
+def test_a_check_that_crashes_queues_nothing(research: Any, tmp_path: Path) -> None:
+    info = tmp_path / "hasty-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hasty\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[aexp.trackers]\nhasty = hasty:Hasty\n")
+    (tmp_path / "hasty.py").write_text(
+        "from aexp.trackers import NoopAdapter\n"
+        "class Hasty(NoopAdapter):\n"
+        "    @classmethod\n"
+        "    def check(cls, settings): settings['no such key']\n"
+    )
+    research.env["PYTHONPATH"] = str(tmp_path)
+    refused = research.aexp(
+        *("queue", "add", "--experiment", "E001", "--sp", "seed=1", "--tracker", "hasty"), rc=1
+    )
+    assert "the tracker hasty cannot check its settings: KeyError" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert research.json("queue", "list") == []
