@@ -23,6 +23,7 @@ JOB_ID = re.compile(r"[0-9a-f]{32}")
 CHECKPOINT_ID = re.compile(r"ck_[0-9a-f]{32}")
 # The state-point key that holds the id of the checkpoint a run was branched from.
 INIT_FROM = "init_from"
+INIT_RUN = "init_run"  # of a job document and a ledger entry: who saved that checkpoint
 _EXPERIMENT_ID = re.compile(r"E[0-9]{3,}", re.ASCII)
 _HYPOTHESIS_ID = re.compile(r"H[0-9]{3,}", re.ASCII)
 _LABEL_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")

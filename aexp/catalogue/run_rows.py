@@ -16,6 +16,7 @@ from aexp.catalogue.values import (
     texts,
     whole,
 )
+from aexp.ledger.projection import checkpoint_parents
 from aexp.model import PROVENANCE_KEYS, section
 from aexp.numbers import as_number
 
@@ -126,9 +127,7 @@ def add_run(
             rows.metrics.append((job_id, key, number))
     for item in attempts:
         rows.attempts.append(_attempt(job_id, item))
-        resumed = _checkpoint(item)
-        if resumed and resumed != job_id:
-            rows.links.append((job_id, resumed, "checkpoint"))
+    rows.links += [(job_id, parent, "checkpoint") for parent in checkpoint_parents(told)]
     for field, kind in _PARENTS.items():
         rows.links += [(job_id, parent, kind) for parent in texts(told.get(field)) or ()]
     for field, role in _ROLES.items():
@@ -150,17 +149,13 @@ def _attempt(job_id: str, item: Mapping[str, Any]) -> Row:
         text(item.get("slurm_job_id")),
         text(item.get("slurm_array_job_id")),
         text(item.get("slurm_array_task_id")),
-        as_json(item.get("resumed_from")),
+        text(item.get("resumed_from")),
+        text(item.get("resumed_run")),
         real(item.get("max_rss_mb")),
         real(item.get("cpu_s")),
         text(environment.get("digest")),
         text(environment.get("software")),
     )
-
-
-def _checkpoint(item: Mapping[str, Any]) -> str | None:
-    """Return the run whose checkpoint an attempt went on from, None for its own."""
-    return text(section(item, "resumed_from").get("job_id"))
 
 
 def _artifacts(rows: Rows, job_id: str, role: str, told: Any) -> None:

@@ -2,7 +2,7 @@
 
 from aexp.catalogue.shape import Column, Table, View
 
-VERSION = 2
+VERSION = 3
 
 # What a row belongs to, and is replaced with: a run, a file of the record, a campaign.
 RUN, FILE, CAMPAIGN = "run", "file", "campaign"
@@ -86,7 +86,8 @@ ATTEMPTS = Table(
         slurm_job_id VARCHAR in which Slurm job
         slurm_array_job_id VARCHAR of which array
         slurm_array_task_id VARCHAR which task of it
-        resumed_from VARCHAR what it went on from
+        resumed_from VARCHAR checkpoint that it went on from
+        resumed_run VARCHAR the run that saved it, when it is another one
         max_rss_mb DOUBLE peak memory
         cpu_s DOUBLE CPU time
         environment VARCHAR digest of what it ran in

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from aexp.errors import CorruptFileWarning
 from aexp.ledger.entries import scan_ledger
-from aexp.ledger.projection import project_to_ledger_entry
+from aexp.ledger.projection import checkpoint_parents, project_to_ledger_entry
 from aexp.model import JOB_ID, section
 from aexp.paths import SENTINEL, Repo
 from aexp.runs.store import scan_runs
@@ -80,28 +80,14 @@ def parents_of(entry: dict[str, Any]) -> dict[str, str]:
     or whose weights it began with).
     """
     found: dict[str, str] = {}
-    checkpoints = [section(entry, "checkpoint").get("init_from"), entry.get("init_from")]
-    attempts = entry.get("attempts")
-    for attempt in attempts if isinstance(attempts, list) else []:
-        if isinstance(attempt, dict):
-            checkpoints += [attempt.get("resumed_from"), attempt.get("init_from")]
     for kind, values in (
         ("after", entry.get("after")),
         ("declared", entry.get("derived_from")),
-        ("checkpoint", checkpoints),
+        ("checkpoint", checkpoint_parents(entry)),
     ):
         for value in values if isinstance(values, list) else [values]:
-            parent = run_named(value)
-            if parent is not None and parent != entry.get("job_id"):
-                found.setdefault(parent, kind)
+            if not isinstance(value, str) or not JOB_ID.fullmatch(value):
+                continue
+            if value != entry.get("job_id"):
+                found.setdefault(value, kind)
     return found
-
-
-def run_named(value: Any) -> str | None:
-    """Return the run that a field names: its id, an object with one, or ``<id>@<step>``."""
-    if isinstance(value, dict):
-        value = value.get("job_id") or value.get("run")
-    if not isinstance(value, str):
-        return None
-    head = value.replace("@", ":").split(":")[0]
-    return head if JOB_ID.fullmatch(head) else None

@@ -19,6 +19,7 @@ from aexp.ledger.footprint import is_inside
 from aexp.model import section
 from aexp.paths import Repo
 
+_NO_FILES = "its record names no files of the repository"
 _FIELDS = ((CODE, "code_files", "code"), (INPUT, "inputs", "inputs"))
 
 
@@ -51,9 +52,11 @@ class PresentFiles:
         Raises
         ------
         AexpError, OSError
-            If the present files cannot be read.
+            If the present files cannot be read, or what was recorded is no list of files.
         """
         if isinstance(recorded, dict):  # too many to be named
+            if not isinstance(recorded.get("digest"), str):
+                raise AexpError(_NO_FILES)
             facts = [fact for path in self.matching(patterns) if (fact := self.of(path))]
             same = list_digest(facts) == recorded.get("digest")
             if same:
@@ -61,15 +64,15 @@ class PresentFiles:
             return [f"{recorded.get('count')} files, now {len(facts)}, which"], [], []
         changed, missing = [], []
         names = set()
-        for item in recorded if isinstance(recorded, list) else []:
-            path, before = item.get("path"), item.get("sha256")
+        for item in recorded if isinstance(recorded, list) else [recorded]:
+            path = item.get("path") if isinstance(item, dict) else None
             if not isinstance(path, str) or not is_inside(path):  # a foreign hand wrote it
-                continue
+                raise AexpError(_NO_FILES)
             names.add(path)
             now = self.of(path)
             if now is None:
                 missing.append(path)
-            elif now.sha256 != before:
+            elif now.sha256 != item.get("sha256"):
                 changed.append(path)
         return changed, missing, [path for path in self.matching(patterns) if path not in names]
 

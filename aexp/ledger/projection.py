@@ -1,11 +1,12 @@
 """What of a run goes into its ledger entry: an allowlist, never the whole document."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from aexp.errors import StatusError
 from aexp.ledger.footprint import footprint_of
-from aexp.model import CHECKPOINT_ID, INIT_FROM, Run, section, short
+from aexp.model import CHECKPOINT_ID, INIT_FROM, INIT_RUN, JOB_ID, Run, section, short
 from aexp.numbers import NOT_FINITE, json_number
 
 SCHEMA_VERSION = 1
@@ -42,6 +43,7 @@ RECORD_KEYS = (
     "derived_from",
     "project",
     "condition_digest",
+    INIT_RUN,
 )
 
 
@@ -142,6 +144,16 @@ def _preregistered(record: dict[str, Any]) -> dict[str, Any]:
     if "outcome" in kept:
         kept["outcome_residual"] = verdict.get("residual") is True
     return kept
+
+
+def checkpoint_parents(told: Mapping[str, Any]) -> list[str]:
+    """Return the other runs whose checkpoints a run, by its entry, began with or went on from."""
+    attempts = told.get("attempts")
+    values = [told.get(INIT_RUN)]
+    for attempt in attempts if isinstance(attempts, list) else []:
+        values.append(attempt.get("resumed_run") if isinstance(attempt, dict) else None)
+    found = dict.fromkeys(value for value in values if isinstance(value, str))
+    return [run for run in found if JOB_ID.fullmatch(run) and run != told.get("job_id")]
 
 
 def final_metrics(run: Run) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from aexp.errors import CheckpointNotFound, UsageError
-from aexp.model import INIT_FROM, QUEUED, RUNNING, Run
+from aexp.model import INIT_FROM, INIT_RUN, QUEUED, RUNNING, Run
 from aexp.paths import Repo
 from aexp.runs.parents import parent_statuses
 from aexp.runs.store import read_run
@@ -26,7 +26,7 @@ class Origins:
     def __init__(self, repo: Repo, waits: bool) -> None:
         self._repo = repo
         self._waits = waits
-        self._found: dict[str, tuple[str, str | None]] = {}
+        self._found: dict[str, tuple[str, str, str | None]] = {}
 
     def settle(self, sp: dict[str, Any]) -> None:
         """Put the whole id of the checkpoint into a state point that names one.
@@ -41,14 +41,18 @@ class Origins:
         if INIT_FROM in sp:
             sp[INIT_FROM] = self._look_up(sp[INIT_FROM])[0]
 
-    def parents(self, sp: dict[str, Any], given: list[str]) -> dict[str, list[str]]:
-        """Return the setting ``after`` with the run that is still to be complete, if any."""
-        if INIT_FROM not in sp or not self._waits:
+    def parents(self, sp: dict[str, Any], given: list[str]) -> dict[str, Any]:
+        """Return the run that saved the checkpoint, and ``after`` if it is to be complete first."""
+        if INIT_FROM not in sp:
             return {}
-        parent = self._look_up(sp[INIT_FROM])[1]
-        return {"after": list(dict.fromkeys([*given, parent]))} if parent is not None else {}
+        _, source, pending = self._look_up(sp[INIT_FROM])
+        told: dict[str, Any] = {INIT_RUN: source}
+        if self._waits and pending is not None:
+            told["after"] = list(dict.fromkeys([*given, pending]))
+        return told
 
-    def _look_up(self, text: object) -> tuple[str, str | None]:
+    def _look_up(self, text: object) -> tuple[str, str, str | None]:
+        """Return the whole id of a checkpoint, the run that saved it, and that run if it waits."""
         if not isinstance(text, str):
             raise UsageError(f"{INIT_FROM} is {text!r}", "give the id of a checkpoint: ck_...")
         if text not in self._found:
@@ -59,7 +63,7 @@ class Origins:
             except CheckpointNotFound as error:
                 hint = "see: aexp checkpoints ls; one at a remote comes with: aexp pull RUN"
                 raise CheckpointNotFound(f"{INIT_FROM}: {error.message}", hint) from None
-            self._found[text] = (checkpoint.id, self._pending(checkpoint))
+            self._found[text] = (checkpoint.id, checkpoint.job, self._pending(checkpoint))
         return self._found[text]
 
     def _pending(self, checkpoint: "Checkpoint") -> str | None:

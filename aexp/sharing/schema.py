@@ -98,6 +98,7 @@ OPTIONAL: dict[str, tuple[Check, str]] = {
     "declared": (_is_object, "an object"),
     "upstream": (_is_list_of_objects, "a list of objects"),
     "init_from": (_is_text, "text"),
+    "init_run": (_is_text, "text"),
     "checkpoint": (_is_object, "an object"),
 }
 

@@ -214,11 +214,15 @@ def test_a_branch_begins_with_its_checkpoint(research: Any, repo: Any) -> None:
     doc = research.doc(first)
     assert (doc["aexp_run"]["timeout_s"], doc["aexp_run"]["resources"]) == (60, {"mem_mb": 100})
     assert "after" not in doc["aexp_run"]  # it is complete already
+    edges = research.json("lineage", first)["edges"]  # before it has begun, too
+    assert [(edge["parent"], edge["kind"]) for edge in edges] == [(source, "checkpoint")]
     research.aexp("run-queued", first)
     log = (research.workspace(first) / "logs" / "1.log").read_text()
     assert log.strip() == f"from={saved.path}"
     entry = research.entry(first)
     assert entry["init_from"] == entry["attempts"][0]["resumed_from"] == saved.id
+    assert entry["init_run"] == entry["attempts"][0]["resumed_run"] == source
+    assert research.json("lineage", first)["edges"] == edges
     assert entry["statepoint"]["lr"] == 1e-4
     assert entry["checkpoint"]["id"] != saved.id
     # What a complete run has saved is final, even when it is to start afresh.

@@ -23,7 +23,16 @@ def test_every_kind_of_link_up_and_down(bench: Bench) -> None:
         inputs=[file("copy-of-x.csv", "x")],
         derived_from=[weights],
         after=[first, weights],
-        attempts=[{"attempt": 1, "status": "complete", "resumed_from": {"job_id": first}}],
+        init_run=weights,
+        attempts=[
+            {
+                "attempt": 1,
+                "status": "queued",
+                "resumed_from": "ck_" + "a" * 32,
+                "resumed_run": first,
+            },
+            {"attempt": 2, "status": "complete", "resumed_from": "ck_" + "b" * 32},
+        ],
     )
     child = bench.entry("child", derived_from=[run], outcome="wider")
     stranger = bench.entry("stranger", inputs=[file("y.csv", "y")])
@@ -31,7 +40,7 @@ def test_every_kind_of_link_up_and_down(bench: Bench) -> None:
     of_run = [edge for edge in found["edges"] if edge["child"] == run]
     assert {(edge["parent"], edge["kind"], edge["via_path"]) for edge in of_run} == {
         (data, "content", "copy-of-x.csv"), (weights, "declared", None), (weights, "after", None),
-        (first, "after", None), (first, "checkpoint", None),
+        (first, "after", None), (first, "checkpoint", None), (weights, "checkpoint", None),
     }  # fmt: skip
     distances = {node["job_id"]: node["distance"] for node in found["runs"]}
     assert distances == {data: -1, weights: -1, first: -1, run: 0, child: 1}
