@@ -1,8 +1,9 @@
 """SQL that somebody else has written: it may read the tables, and nothing else.
 
 The connection that it runs on is locked already: no files, no network, no extensions, no
-settings. On top of that only one SELECT is let through, and of DuckDB's table functions only
-those that make rows out of values; others take addresses of memory, or change DuckDB itself.
+settings. On top of that only one SELECT is let through, without a COPY or DELETE in a WITH, in
+a transaction that only reads; and of DuckDB's table functions only those that make rows out of
+values: others take addresses of memory, or change DuckDB itself.
 """
 
 import json
@@ -28,6 +29,8 @@ TABLE_FUNCTIONS = frozenset(
         "histogram_values",
     }
 )
+# A CTE can also be an INSERT, UPDATE, DELETE or COPY TO.
+_QUERY_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 _AT_ONCE = 10_000
 _MAX_SQL = 100_000
 _HINT = "tables and columns: aexp catalog schema; examples: docs/questions.md"
@@ -78,6 +81,7 @@ def query(
     timer.daemon = True
     timer.start()
     try:
+        cursor.execute("BEGIN TRANSACTION READ ONLY")
         _check(cursor, sql)
         cursor.execute(sql)
         described = cursor.description or []
@@ -117,6 +121,11 @@ def _check(cursor: "duckdb.DuckDBPyConnection", sql: str) -> None:
     statements = cursor.extract_statements(sql)
     if len(statements) != 1:
         raise UsageError(f"these are {len(statements)} statements, not one", _HINT)
+    if statements[0].type == duckdb.StatementType.MULTI:
+        raise UsageError(
+            "PIVOT does not look for its values here: name them",
+            "for instance: PIVOT params ON key IN ('lr', 'seed') USING max(num)",
+        )
     if statements[0].type != duckdb.StatementType.SELECT:
         word = str(statements[0].type).rpartition(".")[2]
         raise UsageError(f"only SELECT is allowed here, not {word}", _HINT)
@@ -124,18 +133,23 @@ def _check(cursor: "duckdb.DuckDBPyConnection", sql: str) -> None:
     tree = json.loads(told[0]) if told else {"error": True}
     if tree.get("error"):
         raise UsageError(str(tree.get("error_message") or "the query cannot be checked"), _HINT)
-    for name in _table_functions(tree):
-        if name.lower() not in TABLE_FUNCTIONS:
-            raise UsageError(f"the table function {name} is not allowed here", _HINT)
+    for node in _objects(tree):
+        kind = str(node.get("type"))
+        if kind.endswith("_NODE") and kind not in _QUERY_NODES:
+            word = kind.removesuffix("_NODE").removesuffix("_QUERY")
+            raise UsageError(f"only SELECT is allowed here, not {word}", _HINT)
+        if kind == "TABLE_FUNCTION":
+            name = str((node.get("function") or {}).get("function_name"))
+            if name.lower() not in TABLE_FUNCTIONS:
+                raise UsageError(f"the table function {name} is not allowed here", _HINT)
 
 
-def _table_functions(tree: Any) -> Iterator[str]:
+def _objects(tree: Any) -> Iterator[dict[str, Any]]:
     waiting = [tree]
     while waiting:
         node = waiting.pop()
         if isinstance(node, dict):
-            if node.get("type") == "TABLE_FUNCTION":
-                yield str((node.get("function") or {}).get("function_name"))
+            yield node
             waiting += node.values()
         elif isinstance(node, list):
             waiting += node

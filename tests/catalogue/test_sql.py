@@ -137,6 +137,14 @@ REFUSED = [
     "CHECKPOINT",
     "BEGIN",
     "EXPLAIN ANALYZE DELETE FROM fresh.runs",
+    "WITH x AS (DELETE FROM fresh.runs RETURNING *) FROM x",
+    "WITH x AS (UPDATE fresh.runs SET status = 'failed' RETURNING *) FROM x",
+    "WITH x AS MATERIALIZED (INSERT INTO fresh.runs FROM fresh.runs RETURNING *) FROM x",
+    "SELECT (WITH x AS (DELETE FROM fresh.runs RETURNING job_id) SELECT max(job_id) FROM x)",
+    "WITH x AS (COPY runs TO '{new}') FROM x",
+    "WITH x AS (COPY runs TO '{base}.wal' (FORMAT csv)) FROM x",
+    "FROM (WITH x AS (COPY (SELECT 1) TO '{base}.wal' (FORMAT csv)) FROM x)",
+    "PIVOT params ON key USING max(num)",
     "PREPARE x AS SELECT 1",
     "SELECT 1; DELETE FROM fresh.runs",
     "SELECT 1; SELECT 2",
@@ -173,13 +181,15 @@ REFUSED = [
 
 def test_it_can_change_and_reach_nothing(place: Any, tmp_path: Path) -> None:
     place.entry(1)
+    place.open(rebuild=True).close()
+    base = place.root / ".aexp/cache/catalogue" / place.files[0]
     file, new = tmp_path / "secret.csv", tmp_path / "new"
     file.write_text("a\nthe secret\n")
     secret = [{"a": "the secret"}]  # DuckDB would take a variable of Python for a table
     with place.open() as catalogue:
         before = sorted(path for path in tmp_path.rglob("*"))
         for text in REFUSED:
-            query = text.format(file=file, new=new, folder=tmp_path)
+            query = text.format(file=file, new=new, folder=tmp_path, base=base)
             with pytest.raises(UsageError) as refused:
                 catalogue.user_query(query)
             assert "the secret" not in refused.value.message, text
