@@ -5,10 +5,12 @@ import time
 
 import click
 
+from aexp.cli.output import note
 from aexp.model import RUNNING
 from aexp.paths import Repo
-from aexp.runs.facts import log_of_attempt
-from aexp.runs.store import read_run, resolve_id
+from aexp.runs.known import read_known
+from aexp.runs.logs import find_log
+from aexp.runs.store import read_run
 
 _POLL_S = 0.3
 
@@ -21,21 +23,24 @@ _POLL_S = 0.3
 def logs(job_id: str, follow: bool, attempt: int | None, only_path: bool) -> None:
     """Print a run's output, byte for byte as its command wrote it.
 
+    Of a run of another machine: what aexp sync --pull --files logs has brought here.
+
     \b
     Examples:
       aexp logs 9f3a1b2c
       aexp logs 9f3a1b2c --follow
     """
     repo = Repo.installed()
-    full_id = resolve_id(repo, job_id)
-    if follow and not only_path:
-        _follow(repo, full_id, attempt)
+    if follow and not only_path and (known := read_known(repo, job_id)).machine is None:
+        _follow(repo, known.run.job_id, attempt)
         return
-    _, path = log_of_attempt(repo, full_id, attempt)
+    found = find_log(repo, job_id, attempt)
     if only_path:
-        click.echo(path)
+        click.echo(found.path)
         return
-    with open(path, "rb") as file:
+    if found.machine is not None:
+        note(f"the log of {found.machine}: {repo.relative(found.path)}")
+    with open(found.path, "rb") as file:
         while data := file.read(1 << 20):
             sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()

@@ -23,9 +23,9 @@ from aexp.mcp.tool import Effect, Needs, Toolbox
 from aexp.model import short
 from aexp.paths import Repo
 from aexp.runs.create import create_plain_run
-from aexp.runs.facts import count_statuses, known_details, known_facts, log_of_attempt, read_tail
+from aexp.runs.facts import count_statuses, known_details, known_facts, read_tail
 from aexp.runs.known import find_known, read_known
-from aexp.runs.store import resolve_id
+from aexp.runs.logs import find_log
 
 tools = Toolbox()
 
@@ -158,13 +158,12 @@ def logs(
 
     `left_out` says how many bytes come before. The text is what the run's command printed.
     """
-    full_id = resolve_id(repo, job_id)
-    number, path = log_of_attempt(repo, full_id, attempt)
-    tail = read_tail(path, max_bytes)
+    found = find_log(repo, job_id, attempt)
+    tail = read_tail(found.path, max_bytes)
     return Log(
-        job_id=full_id,
-        attempt=number,
-        path=repo.relative(path),
+        job_id=found.job_id,
+        attempt=found.attempt,
+        path=repo.relative(found.path),
         text=tail.text,
         size=tail.size,
         left_out=tail.left_out,

@@ -1,6 +1,5 @@
 """The facts about runs that commands print with ``--json`` and agents read."""
 
-import os
 from collections import Counter
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ from aexp.runs.jobs import summarize
 from aexp.runs.known import KnownRun
 from aexp.runs.progress import progress_facts
 from aexp.runs.select import RunFilter
-from aexp.runs.store import read_run, scan_runs
+from aexp.runs.store import scan_runs
 
 
 def run_facts(repo: Repo, run: Run) -> dict[str, Any]:
@@ -85,26 +84,6 @@ def count_and_running(repo: Repo, chosen: RunFilter) -> tuple[dict[str, dict[str
                 running.append(run)
     words = {name: {word: counts[name][word] for word in STATUSES} for name in sorted(counts)}
     return words, sorted(running, key=lambda run: run.order)
-
-
-def log_of_attempt(repo: Repo, job_id: str, attempt: int | None = None) -> tuple[int, str]:
-    """Return the number of an attempt, the last one by default, and the path of its log.
-
-    Raises
-    ------
-    RunNotFound
-        If the run has no such attempt, or the attempt no log.
-    """
-    numbers = [item.get("attempt") for item in read_run(repo, job_id).attempts]
-    number = attempt or max((n for n in numbers if isinstance(n, int)), default=0)
-    path = repo.log_path(job_id, number)
-    if not number or not os.path.exists(path):
-        raise RunNotFound(
-            f"run {short(job_id)} has no log of "
-            + (f"attempt {attempt}" if attempt else "any attempt"),
-            f"see: aexp show-run {short(job_id)}",
-        )
-    return number, path
 
 
 class Tail(NamedTuple):

@@ -183,3 +183,31 @@ def test_files_of_runs_are_chosen_and_never_mix_with_the_store(desk: Any) -> Non
         assert got.read_text() == "there\n"
     assert "hello" in (own / "logs" / "1.log").read_text()
     assert research.git("status", "--porcelain", ".aexp/files", ".aexp/cache") == ""
+
+
+def test_the_log_of_a_run_of_another_machine(desk: Any) -> None:
+    """A copy counts where this store has none: that of the machine whose record it is first."""
+    job_id = desk.entry(0, registered_machine="far")
+    refused = desk.cli("logs", job_id[:9], rc=1)
+    assert "it ran on far: aexp sync REMOTE --pull --files logs" in refused
+    copies = desk.root / ".aexp" / "files"
+    for label, number in (("also", 3), ("far", 1), ("far", 2), ("no label", 9)):
+        folder = copies / label / job_id / "logs"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}.log").write_text(f"{label} {number}\n")
+    path = f".aexp/files/far/{job_id}/logs/2.log"
+    for words in ([], ["--follow"], ["--attempt", "2"]):
+        said = desk.cli("logs", job_id[:9], *words)
+        assert sorted(said.splitlines()) == ["far 2", f"the log of far: {path}"]
+    assert "far 1" in desk.cli("logs", job_id, "--attempt", "1")
+    assert "also 3" in desk.cli("logs", job_id, "--attempt", "3")
+    assert desk.cli("logs", job_id, "--path").strip() == str(desk.root / path)
+    assert "attempt 9" in desk.cli("logs", job_id, "--attempt", "9", rc=1)
+    # Of a run of this store: its own, and those copies that it has not.
+    own = desk.research.one()
+    for label in ("far", "here"):
+        (copies / label / own / "logs").mkdir(parents=True)
+        (copies / label / own / "logs" / "1.log").write_text(f"copy of {label}\n")
+    assert "copy of far" in desk.cli("logs", own)
+    desk.research.aexp("run-queued", own)
+    assert "copy" not in desk.cli("logs", own)
