@@ -130,7 +130,7 @@ def run_git(
     environment["LC_ALL"] = "C"
     if index is not None:
         environment["GIT_INDEX_FILE"] = index
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         environment["GIT_TERMINAL_PROMPT"] = "0"
     try:
         # Files, not pipes: a helper that outlives git (ssh) would keep a pipe open.

@@ -27,11 +27,15 @@ class Script(NamedTuple):
         The shell that has sourced the helper.
     arguments : tuple of str
         The script's own arguments.
+    started : str or None
+        The words that it was started with, the shell's first, each on a line, where the
+        system tells them.
     """
 
     path: str
     shell: str
     arguments: tuple[str, ...] = ()
+    started: str | None = None
 
     def argv(self) -> list[str]:
         """Return the command that starts the script again, from its first line."""
@@ -44,8 +48,12 @@ class Script(NamedTuple):
         return [*shell, self._name(repo), *self.arguments]
 
     def _interpreter(self) -> list[str]:
-        """Return the shell with the options that the script's first line gives it."""
+        """Return the shell with the options that the script was started with."""
         shell = self.shell or "/bin/sh"
+        words = (self.started or "").split("\n")
+        if self.path in words[1:]:
+            return [shell, *words[1 : words.index(self.path, 1)]]
+        # Else those that its first line gives it.
         try:
             with open(self.path, "rb") as file:
                 first = file.readline(1000).decode("utf-8", "replace")

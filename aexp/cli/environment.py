@@ -149,7 +149,7 @@ def shell(job: str | None, command: tuple[str, ...]) -> None:
     if given.missing:
         note(f"not recorded, so not set: {' '.join(given.missing)}")
     program = command or (os.environ.get("SHELL") or "/bin/sh",)
-    if not command and sys.stdin.isatty():
+    if not command and sys.stdin is not None and sys.stdin.isatty():
         note(f"attempt {number} of run {short(run.job_id)}; leave the shell with: exit")
     os.chdir(repo.root)
     sys.stdout.flush()

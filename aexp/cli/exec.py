@@ -3,8 +3,7 @@
 import os
 import shlex
 import sys
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +12,9 @@ from aexp.cli.output import note
 from aexp.errors import AexpError
 from aexp.model import printable
 from aexp.paths import Repo
+
+if TYPE_CHECKING:
+    from aexp.adhoc.script import Script
 
 
 @click.command(
@@ -43,6 +45,7 @@ from aexp.paths import Repo
 )
 @click.option("--script", metavar="PATH", hidden=True, help="The batch script to start again.")
 @click.option("--shell", metavar="PATH", hidden=True, help="The shell that executes it.")
+@click.option("--started", metavar="TEXT", hidden=True, help="How: one word on a line.")
 @click.option("--beside", metavar="PATH", hidden=True, help="The helper that it has sourced.")
 @dry_run_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[--] COMMAND...")
@@ -50,6 +53,7 @@ def exec_command(
     command: tuple[str, ...],
     script: str | None,
     shell: str | None,
+    started: str | None,
     beside: str | None,
     dry_run: bool,
     sp: str | None,
@@ -68,7 +72,9 @@ def exec_command(
       aexp exec --derived-from 9f3a1b2c --sp lr=0.1 -- python finetune.py
     """
     if script is not None:
-        _execute_script(script, shell or "/bin/sh", beside, command)
+        from aexp.adhoc.script import Script
+
+        _execute_script(Script(script, shell or "/bin/sh", command, started), beside)
     from aexp.adhoc.execute import execute_adhoc, prepare_adhoc
     from aexp.queue.sweep import parse_assignments
 
@@ -81,15 +87,32 @@ def exec_command(
     sys.exit(execute_adhoc(wanted))
 
 
-def _execute_script(path: str, shell: str, beside: str | None, arguments: Sequence[str]) -> None:
-    """Execute a batch script again, as a run; without a record rather than not at all."""
-    from aexp.adhoc.script import OPTIONS, Script, go_on_unrecorded, repo_of_script
+def _read_options(words: list[str]) -> dict[str, Any]:
+    """Return options of ``aexp exec`` that a batch script gives beside its own command.
 
-    script = Script(path, shell, tuple(arguments))
+    Raises
+    ------
+    click.ClickException
+        If one is unknown, asks for something else than a record, or if there is a command.
+    """
+    try:
+        given = exec_command.make_context("exec", list(words)).params
+    except click.exceptions.Exit:  # --help: it has been printed
+        raise click.UsageError("--help executes nothing") from None
+    if given["dry_run"] or given["script"] is not None or given["command"]:
+        said = shlex.join(words)
+        raise click.UsageError(f"{said}: only options that describe the run can be given")
+    return given
+
+
+def _execute_script(script: "Script", beside: str | None) -> None:
+    """Execute a batch script again, as a run; without a record rather than not at all."""
+    from aexp.adhoc.script import OPTIONS, go_on_unrecorded, repo_of_script
+
     try:
         # Taken out: it is not meant for scripts that this one starts.
         options = shlex.split(os.environ.pop(OPTIONS, ""))
-        given = exec_command.make_context("exec", options).params
+        given = _read_options(options)
         from aexp.adhoc.execute import execute_adhoc, prepare_adhoc
         from aexp.queue.sweep import parse_assignments
 

@@ -104,7 +104,7 @@ def _root(unasked: bool) -> str:
         root = find_root()
     except RepoNotFound:
         root = os.getcwd()
-    if not unasked and sys.stdin.isatty():
+    if not unasked and sys.stdin is not None and sys.stdin.isatty():
         click.confirm(f"set up aexp in {root}?", default=True, abort=True)
     return root
 

@@ -35,6 +35,6 @@ def mcp(folder: str | None) -> None:
         raise AexpError(
             f"the MCP server needs the MCP SDK, version 2 ({error})", "pip install 'aexp[mcp]'"
         ) from None
-    if sys.stdin.isatty():
+    if sys.stdin is not None and sys.stdin.isatty():
         note("waiting for an agent on stdin; register this command with one: docs/mcp.md")
     serve(folder)

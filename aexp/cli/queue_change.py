@@ -73,7 +73,7 @@ def clear(
     repo, chosen = Repo.installed(), run_filter(experiment, tag, sp)
     runs = changes.select_for(repo, (), chosen, frozenset({QUEUED}))
     if runs and not yes and not dry_run:
-        if not sys.stdin.isatty():
+        if sys.stdin is None or not sys.stdin.isatty():
             raise click.UsageError(f"this would remove {len(runs)} run(s); pass --yes")
         click.confirm(f"remove {len(runs)} queued run(s) ({chosen})?", abort=True)
     _report(changes.remove_runs(repo, runs, dry_run=dry_run), chosen, as_json, dry_run)

@@ -51,6 +51,7 @@ __aexp_record() {
         export AEXP_EXEC_OPTIONS
     fi
     exec "${AEXP_PROGRAM:-aexp}" exec --shell "${BASH:-/bin/sh}" --beside "${BASH_SOURCE-}" \
+        --started "$({ tr '\000' '\n' <"/proc/$$/cmdline"; } 2>/dev/null)" \
         --script "$0" -- "$@"
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from aexp import slurm
 
-ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 FORWARDED = (signal.SIGUSR1, signal.SIGUSR2)
 # systemd ends a session by SIGTERM and SIGHUP at once, others signal a process and its group.
 _ONE_WISH_S = 2.0

@@ -79,6 +79,7 @@ class Terminal:
                 self._moved = time.monotonic()
         except (OSError, ValueError):  # the reader has gone
             self._gone = True
+            say("nobody reads the output any more; the command goes on, its log has the rest")
             self._pending.clear()
             self._skipped = 0
             return

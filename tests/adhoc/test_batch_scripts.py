@@ -107,10 +107,15 @@ exit 7
 
     # POSIX sh, strict from the first line, in a folder of its own; and a login shell's option.
     strict = batch.script("#!/bin/sh -eu\n. ../slurm/_aexp_env.sh\necho $-\n", "strict.sh")
-    done = batch.run("sh", "strict.sh", cwd=strict.parent)
+    strict.chmod(0o755)
+    done = batch.run("./strict.sh", cwd=strict.parent)
     assert {"e", "u"} <= set(done.stdout)
     assert statepoint(newest()[0])["argv"] == ["sh", "-eu", "strict.sh"]
     assert statepoint(newest()[0])["cwd"] == "scripts/slurm"
+    # So are those that the shell was started with.
+    lax = batch.script("SOURCE\nfalse | true\necho on\n", "lax.sh")
+    assert batch.run("bash", "-o", "pipefail", "-e", str(lax), rc=1).stdout == ""
+    assert statepoint(newest()[0])["argv"][:4] == ["bash", "-o", "pipefail", "-e"]
 
 
 def test_a_script_that_cannot_be_recorded_goes_on(batch: Batch, tmp_path: Path) -> None:
@@ -127,6 +132,10 @@ def test_a_script_that_cannot_be_recorded_goes_on(batch: Batch, tmp_path: Path) 
     assert "nowhere" in wrong.stderr
     quoted = batch.run("bash", str(path), "4", rc=4, AEXP_EXEC_OPTIONS="--tag 'open")
     assert (quoted.stdout, "not recorded" in quoted.stderr) == ("done 4\n", True)
+    for options in ("--help", "--dry-run", "--tag two words"):
+        other = batch.run("bash", str(path), "6", rc=4, AEXP_EXEC_OPTIONS=options)
+        assert other.stdout.endswith("done 6\n")
+        assert "not recorded" in other.stderr
     outside = tmp_path / "elsewhere"
     (outside / "scripts" / "slurm").mkdir(parents=True)
     (outside / HELPER).write_text((research.root / HELPER).read_text())

@@ -124,7 +124,7 @@ def test_secrets_are_not_recorded(research: Any, newest: Newest) -> None:
     assert "looks like a secret" in research.aexp("run-queued", job_id, rc=1).stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_a_signal_is_recorded(
     research: Any, newest: Newest, wait_until: Any, number: signal.Signals
 ) -> None:
@@ -197,12 +197,11 @@ def test_a_script_that_must_say_what_its_results_mean(research: Any, newest: New
 
 
 def test_the_exit_code_is_the_commands(research: Any) -> None:
-    """Also through a pipe whose reader has gone."""
-    for code in (0, 75):
-        research.aexp("exec", "--", "sh", "-c", f"exit {code}", rc=code)
+    """Also without a standard input, and through a pipe whose reader has gone."""
+    research.aexp("exec", "--", "sh", "-c", "exit 75", rc=75)
     done = subprocess.run(
         f"{sys.executable} -P -m aexp exec -- sh -c 'seq 100000; exit 5' | head -1; "
-        'echo "${PIPESTATUS[0]}"',
+        f'echo "${{PIPESTATUS[0]}}"; {sys.executable} -P -m aexp exec -- cat <&-; echo "$?"',
         shell=True,
         executable="/bin/bash",
         cwd=research.root,
@@ -210,4 +209,5 @@ def test_the_exit_code_is_the_commands(research: Any) -> None:
         capture_output=True,
         text=True,
     )
-    assert done.stdout.splitlines() == ["1", "5"]
+    assert done.stdout.splitlines() == ["1", "5", "0"]
+    assert "nobody reads the output any more" in done.stderr
