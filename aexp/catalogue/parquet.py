@@ -11,6 +11,7 @@ from aexp.files import temporary_name
 
 _MAGIC = b"PAR1"
 _BIGINT = 1 << 63
+_WIDE = ("HUGEINT", "UHUGEINT")  # a sum of integers; in Parquet these would be floats
 
 
 def write_parquet(
@@ -42,12 +43,15 @@ def write_parquet(
 
     check_path(path)
     by_column = [[row[index] for row in rows] for index, _ in enumerate(columns)]
-    if types is None:
-        types = [column_type(values) for values in by_column]
-        by_column = [
-            [_value(value, kind) for value in values]
-            for values, kind in zip(by_column, types, strict=True)
-        ]
+    declared_types = types or [None] * len(columns)
+    types = [
+        column_type(values) if kind is None or kind in _WIDE else kind
+        for values, kind in zip(by_column, declared_types, strict=True)
+    ]
+    by_column = [
+        values if kind == told else [_value(value, kind) for value in values]
+        for values, kind, told in zip(by_column, types, declared_types, strict=True)
+    ]
     declared = ", ".join(
         f"{quoted(name)} {kind}" for name, kind in zip(columns, types, strict=True)
     )

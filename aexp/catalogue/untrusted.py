@@ -31,6 +31,7 @@ TABLE_FUNCTIONS = frozenset(
 )
 # A CTE can also be an INSERT, UPDATE, DELETE or COPY TO.
 _QUERY_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
+_ZONED = "TIMESTAMP WITH TIME ZONE"
 _AT_ONCE = 10_000
 _MAX_SQL = 100_000
 _HINT = "tables and columns: aexp catalog schema; examples: docs/questions.md"
@@ -84,7 +85,7 @@ def query(
         cursor.execute("BEGIN TRANSACTION READ ONLY")
         _check(cursor, sql)
         cursor.execute(sql)
-        described = cursor.description or []
+        described = _without_zones(cursor, sql)
         rows: list[tuple[Any, ...]] = []
         while found := cursor.fetchmany(_AT_ONCE):
             rows += found
@@ -105,7 +106,7 @@ def query(
         timer.cancel()
         timer.join()
         cursor.close()
-    return Result([item[0] for item in described], [str(item[1]) for item in described], rows)
+    return Result([name for name, _ in described], [kind for _, kind in described], rows)
 
 
 def took_too_long(seconds: float) -> UsageError:
@@ -142,6 +143,25 @@ def _check(cursor: "duckdb.DuckDBPyConnection", sql: str) -> None:
             name = str((node.get("function") or {}).get("function_name"))
             if name.lower() not in TABLE_FUNCTIONS:
                 raise UsageError(f"the table function {name} is not allowed here", _HINT)
+
+
+def _without_zones(cursor: "duckdb.DuckDBPyConnection", sql: str) -> list[tuple[str, str]]:
+    """Return names and types of the columns; times with a zone become what all times are: UTC.
+
+    DuckDB needs a further package to hand them to Python.
+    """
+    described = [(str(item[0]), str(item[1])) for item in cursor.description or []]
+    types = [kind.replace(_ZONED, "TIMESTAMP") for _, kind in described]
+    if any(_ZONED in kind for _, kind in described):
+        chosen = [
+            f"#{number}" if kind == before else f"#{number}::{kind}"
+            for number, (kind, (_, before)) in enumerate(zip(types, described, strict=True), 1)
+        ]
+        # Written anew by DuckDB: without semicolons and remarks.
+        again = "SELECT json_deserialize_sql(json_serialize_sql(?::VARCHAR))"
+        (inner,) = cursor.execute(again, [sql]).fetchone() or ("",)
+        cursor.execute(f"SELECT {', '.join(chosen)} FROM ({inner})")
+    return [(name, kind) for (name, _), kind in zip(described, types, strict=True)]
 
 
 def _objects(tree: Any) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time
+from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
 
 import click
@@ -124,14 +125,19 @@ def render(
 
 
 def unique_names(columns: Sequence[str]) -> list[str]:
-    """Return the names, with a number behind one that another column has already."""
+    """Return the names, with a number behind one that another column has already.
+
+    Names that differ in case alone are the same to a database.
+    """
     names: list[str] = []
+    taken: set[str] = set()
     for name in columns:
         count, new = 1, name
-        while new in names:
+        while new.lower() in taken:
             count += 1
             new = f"{name}_{count}"
         names.append(new)
+        taken.add(new.lower())
     return names
 
 
@@ -144,6 +150,12 @@ def plain(value: Any) -> Any:
     """Return a value in JSON's types: names for numbers that it does not know, times as text."""
     if isinstance(value, float):
         return json_number(value)
+    if isinstance(value, Decimal):
+        # As a number where a number says the same, else as exact text.
+        whole = int(value) if value.is_finite() else 0
+        return next(
+            (one for one in (whole, float(value)) if Decimal(str(one)) == value), str(value)
+        )
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -170,6 +182,8 @@ def exact(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, float):
         return repr(value) if math.isfinite(value) else str(json_number(value))
+    if isinstance(value, Decimal):
+        return str(value)
     found = plain(value)
     return json.dumps(found, ensure_ascii=False, default=str) if _is_nested(found) else str(found)
 

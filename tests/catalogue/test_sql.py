@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +225,39 @@ def test_every_way_to_select_is_allowed(place: Any) -> None:
             catalogue.user_query(query)
         found = catalogue.user_query("SELECT 1 AS a, 2 AS a")
         assert (found.columns, found.types, found.rows) == (["a", "a"], ["INTEGER"] * 2, [(1, 2)])
+
+
+def test_numbers_and_times_of_every_form(place: Any, tmp_path: Path) -> None:
+    """Times are UTC without a zone, decimals are numbers, large sums are exact."""
+    query = (
+        "SELECT 1.50 AS d, 12345678901234567890.5 AS e, sum(i) AS s, max(TIMESTAMPTZ "
+        "'2026-01-02 03:00+02') AS t, [TIMESTAMPTZ '2026-01-02 03:00+02'] AS l, 1 AS a, 2 AS A "
+        "FROM (VALUES (9007199254740993), (0)) v(i); -- a remark"
+    )
+    moment = datetime(2026, 1, 2, 1)
+    (row,) = json.loads(place.cli("sql", query, "--json"))
+    assert row == {
+        "d": 1.5, "e": "12345678901234567890.5", "s": 2**53 + 1, "t": "2026-01-02T01:00:00",
+        "l": ["2026-01-02T01:00:00"], "a": 1, "A_2": 2,
+    }  # fmt: skip
+    assert (
+        place.cli("sql", query, "--csv")
+        .splitlines()[1]
+        .startswith("1.50,12345678901234567890.5,9007199254740993,2026-01-02T01:00:00,")
+    )
+    path = tmp_path / "found.parquet"
+    place.cli("sql", query, "--parquet", str(path))
+    import duckdb
+
+    with duckdb.connect() as connection:
+        (found,) = connection.from_parquet(str(path)).fetchall()
+    assert found[2:] == (2**53 + 1, moment, [moment], 1, 2)
+    zoned = "SELECT i, now() FROM range(9) t(i) ORDER BY i DESC"
+    with place.open() as catalogue:
+        assert [i for i, _ in catalogue.user_query(zoned).rows] == list(range(8, -1, -1))
+    place.cli("sql", "FROM range(3)", "--max-rows", "3")
+    with pytest.raises(UsageError, match="more than 2 rows"):
+        place.cli("sql", "FROM range(3)", "--max-rows", "2")
 
 
 def test_limits(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
