@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aexp.campaigns.campaign import CONFIRMATION
+from aexp.campaigns.edited import edited_files
 from aexp.campaigns.order import Order
 from aexp.campaigns.read import CampaignFiles, load_campaign
 from aexp.catalogue import open_catalogue
@@ -174,11 +175,22 @@ def review_campaign(repo: Repo, campaign_id: str) -> Review:
                 warnings.warn(line, CorruptFileWarning, stacklevel=2)
     freshness = states_of(repo, [row.job_id for row in rows if row.is_complete])
     rows = [row._replace(freshness=freshness.get(row.job_id)) for row in rows]
-    return judge(files, rows, early=_early(repo, files))
+    edited = edited_files(repo, campaign_id)
+    return judge(files, rows, early=_early(repo, files), edited=edited)
 
 
-def judge(files: CampaignFiles, rows: Sequence[Row], *, early: Sequence[str] = ()) -> Review:
-    """Judge runs that have been read; `early` are those that began before a confirmation."""
+def judge(
+    files: CampaignFiles,
+    rows: Sequence[Row],
+    *,
+    early: Sequence[str] = (),
+    edited: Sequence[str] = (),
+) -> Review:
+    """Judge runs that have been read.
+
+    `early` are those that began before a confirmation, `edited` the files of the campaign
+    that are not what was committed first.
+    """
     counts = Counter(row.status for row in rows)
     known = [word for word in (*STATUSES, UNKNOWN) if counts[word]]
     rates = run_rates(rows)
@@ -186,7 +198,7 @@ def judge(files: CampaignFiles, rows: Sequence[Row], *, early: Sequence[str] = (
     grid = find_grid(rows)
     duplicates = [[row.job_id for row in group] for group in find_duplicates(rows)]
     remarks = [
-        *_of_files(files, early),
+        *_of_files(files, early, edited),
         *rate_remarks(rates),
         *_of_runs(rows, duplicates),
         *_of_arms(arms, grid),
@@ -254,8 +266,11 @@ def _arm(arm: Arm) -> ArmReview:
     )
 
 
-def _of_files(files: CampaignFiles, early: Sequence[str]) -> list[Remark]:
-    remarks = []
+def _of_files(files: CampaignFiles, early: Sequence[str], edited: Sequence[str]) -> list[Remark]:
+    remarks = [
+        Remark(ALARM, "edited", f"{path} was changed after it had been committed: git log -p")
+        for path in edited
+    ]
     if early:
         text = f"{len(early)} run(s) began before this confirmation: {_names(early)}"
         remarks.append(Remark(ALARM, "early", text, tuple(early)))

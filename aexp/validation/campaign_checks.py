@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from aexp.campaigns.edited import edited_files
 from aexp.campaigns.read import CAMPAIGN, CONCLUSION, RUNS, campaign_file, exists
 from aexp.model import short
 from aexp.validation.context import Context
@@ -34,6 +35,12 @@ def frozen(context: Context) -> Iterator[Issue]:
             message = f"run {short(job_id)}, which it was concluded with, has lost its file"
             path = campaign_file(found.campaign_id, CONCLUSION)
             yield Issue.of("campaign.lost", message, path, job_id=job_id)
+
+
+def edited(context: Context) -> Iterator[Issue]:
+    """Report campaigns and conclusions that were rewritten."""
+    for path in edited_files(context.repo) if context.campaigns[0] else ():
+        yield Issue.of("campaign.edited", "it is not what was committed first", path)
 
 
 def runs(context: Context) -> Iterator[Issue]:

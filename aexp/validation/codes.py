@@ -198,6 +198,11 @@ CODES: Mapping[str, Code] = {
         "no other file is left out",
         "restore it: `git checkout -- FILE`; in a merge conflict take one side",
     ),
+    "campaign.edited": Code(
+        "warning",
+        "what a campaign was to find out, or how it ended, was changed after it had been committed",
+        "see `git log -p -- FILE`; restore it, and say what is new in a campaign with `--parent`",
+    ),
     "campaign.parent": Code(
         "warning",
         "a campaign follows from one that is not there",

@@ -52,6 +52,7 @@ RUN_CHECKS: tuple[Check, ...] = (
     campaign_checks.files,
     campaign_checks.parents,
     campaign_checks.frozen,
+    campaign_checks.edited,
     campaign_checks.runs,
 )
 # What findings cite and claim; a further check of that kind is added here.

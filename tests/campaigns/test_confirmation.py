@@ -5,6 +5,7 @@ from typing import Any
 
 from aexp.campaigns.order import BY_GIT, BY_TIME, NOT_BEGUN, Order
 from aexp.campaigns.read import load_campaign
+from aexp.validation.validate import validate_repo
 
 PAST, FUTURE = "2001-01-01T00:00:00Z", "2099-01-01T00:00:00Z"
 
@@ -70,6 +71,39 @@ def test_what_came_in_by_hand_or_by_a_merge_is_an_alarm(lab: Any) -> None:
     target.write_text(member.read_text().replace('"open"', '"conf"'))
     found = lab.json("campaign", "review", "conf", "--strict", rc=1)
     assert [(one["severity"], one["kind"]) for one in found["remarks"]] == [("alarm", "early")]
+
+
+def test_a_campaign_that_was_rewritten_is_an_alarm(lab: Any) -> None:
+    def seen(campaign_id: str) -> list[tuple[str, str]]:
+        remarks = lab.json("campaign", "review", campaign_id)["remarks"]
+        found = [one["message"].split()[0] for one in remarks if one["kind"] == "edited"]
+        issues = validate_repo(lab.root, mode="runs-only").issues
+        told = [issue.path for issue in issues if issue.code == "campaign.edited"]
+        return [(campaign_id, path.rpartition("/")[2]) for path in found if path in told]
+
+    lab.campaign("conf", "--mode", "confirmation", "--question", "wider?")
+    lab.campaign("other", runs=[lab.entry(0)])
+    path = lab.root / ".aexp" / "campaigns" / "conf" / "campaign.json"
+    written = path.read_text()
+    path.write_text(written.replace("wider", "deeper"))
+    assert seen("conf") == [], "nobody but git can tell"
+    path.write_text(written)
+    lab.commit()
+    lab.cli("campaign", "conclude", "conf", "--outcome", "refuted")
+    lab.git("add", "-A")  # not committed yet: it is new
+    assert seen("conf") == seen("other") == []
+    lab.commit()
+    # In the working tree, and when that is committed, for good.
+    conclusion = path.with_name("conclusion.json")
+    conclusion.write_text(conclusion.read_text().replace("refuted", "supported"))
+    assert seen("conf") == [("conf", "conclusion.json")]
+    path.unlink()
+    lab.commit()
+    path.write_text(written)
+    lab.commit()
+    assert seen("conf") == [("conf", "campaign.json"), ("conf", "conclusion.json")]
+    assert seen("other") == []
+    lab.cli("campaign", "review", "conf", "--strict", rc=1)
 
 
 def test_a_run_that_cannot_be_judged_is_refused(lab: Any) -> None:
