@@ -44,7 +44,9 @@ class Upstream:
             if isinstance(item.get("job_id"), str)
         }
         found: dict[str, list[str]] = {}
-        for parent in self._parents_of(job_id):
+        for parent, kind in self._parents_of(job_id).items():
+            if kind == "checkpoint" and parent in self._evidence.active:
+                continue  # it goes on; the checkpoint, known by its digest, is what it was
             for state, words in self._of_parent(parent, at_start):
                 found.setdefault(state, []).append(words)
         for state, said in found.items():
@@ -81,8 +83,10 @@ class Upstream:
         return self._parents[job_id]
 
     def _settle(self, job_id: str) -> None:
-        """Find the state of every ancestor, parents first; in a circle each is taken once."""
+        """Find the state of every ancestor, parents first; a circle until nothing changes."""
         todo, begun = [job_id], set()
+        settled: list[str] = []
+        in_circles = False
         while todo:
             run = todo[-1]
             if run in self._states or run not in self._evidence.ended:
@@ -90,11 +94,29 @@ class Upstream:
                 continue
             if run not in begun:
                 begun.add(run)
-                todo += [p for p in self._parents_of(run) if p not in begun]
+                parents = self._parents_of(run)
+                todo += [p for p in parents if p not in begun]
+                in_circles = in_circles or any(
+                    p in begun and p not in self._states for p in parents
+                )
                 continue
             todo.pop()
-            reasons = [*self._judge(run), *self._from_parents(run)]
-            self._states[run] = _worst(reasons)
+            self._states[run] = self._state(run)
+            settled.append(run)
+        while in_circles:
+            in_circles = False
+            for run in settled:
+                before, after = self._states[run], self._state(run)
+                if _rank(after) > _rank(before):
+                    self._states[run] = after
+                    in_circles = True
+
+    def _state(self, run: str) -> tuple[str, str] | None:
+        return _worst([*self._judge(run), *self._from_parents(run)])
+
+
+def _rank(state: tuple[str, str] | None) -> int:
+    return 0 if state is None else 1 + (state[0] == STALE)
 
 
 def _worst(reasons: list[Reason]) -> tuple[str, str] | None:

@@ -192,16 +192,10 @@ def test_a_damaged_file_costs_itself_a_warning_and_the_exit_code(bench: Bench) -
     assert bench.check(rc=1) == {good: ("fresh", "")}
     assert f".aexp/ledger/{bad}.json is not valid JSON" in bench.stderr
     # What a foreign hand has written is data: nothing outside of the repository is looked at.
-    outside = [
-        {"path": "/etc/passwd", "sha256": "0" * 64, "size": 1},
-        {"path": "../../x", "sha256": "0" * 64, "size": 1},
-        "x",
-        {"path": 3},
-    ]
     (bench.root / ".aexp" / "ledger" / f"{bad}.json").unlink()
     odd = bench.entry(
         "odd",
-        code_files=outside[:2],
+        code_files=[{"path": "/etc/passwd", "sha256": "0" * 64, "size": 1}],
         declared={"code": ["../*", "/etc/*"]},
         inputs={"digest": 3},
         upstream=["x"],
@@ -210,7 +204,12 @@ def test_a_damaged_file_costs_itself_a_warning_and_the_exit_code(bench: Bench) -
         sidecar_sha256="x",
         environment={"software": 3},
     )
-    assert odd in bench.check(rc=1)
+    assert bench.check()[odd][0] == "unverifiable"
+    for files in ([{"path": "../../x", "sha256": "0" * 64}], ["x"], [{"path": 3}], "x", 3, {}):
+        bench.entry("odd", code_files=files)
+        assert bench.check()[odd] == (
+            "unverifiable", "code: its record names no files of the repository"
+        ), files  # fmt: skip
 
 
 def test_a_sidecar_that_has_changed(bench: Bench) -> None:
@@ -275,6 +274,24 @@ def test_parents_that_nobody_knows_and_circles(bench: Bench) -> None:
     bench.entry("a", code_files=old, derived_from=[b])
     found = bench.check(rc=1)
     assert found[b] == ("stale", f"upstream: run {a[:8]} is stale (code)")
+    # What stands on a circle hears of it, whichever run of it is asked about first.
+    for names in (("c", "d"), ("d", "c")):
+        one, other = (bench.entry(name, code_files=files) for name in names)
+        bench.entry(names[0], code_files=old, derived_from=[other])
+        bench.entry(names[1], code_files=files, derived_from=[one])
+        child = bench.entry("outside", code_files=files, derived_from=[other])
+        found = bench.check(rc=1)
+        assert {run: found[run][0] for run in (one, other, child)} == dict.fromkeys(
+            (one, other, child), "stale"
+        )
+    # The weights that a run began with are what they were, whatever their run does now.
+    parent = bench.queue("seed=9")
+    child = bench.entry("branch", code_files=files, init_run=parent)
+    assert bench.check(child)[child] == ("fresh", "")
+    weights = bench.entry("weights", code_files=old)
+    attempt = {"attempt": 1, "status": "complete", "resumed_run": weights}
+    child = bench.entry("branch", code_files=files, init_run=parent, attempts=[attempt])
+    assert bench.check(child, rc=1)[child][1] == f"upstream: run {weights[:8]} is stale (code)"
     # A long chain needs no deep recursion.
     last = bench.entry("0", code_files=old)
     for number in range(1, 1500):
