@@ -118,7 +118,7 @@ def test_projects_that_are_gone_or_damaged_are_warnings(bench: Bench) -> None:
     (empty.root / ".aexp" / "installed.json").unlink()
     (damaged.root / ".aexp" / "installed.json").write_text("{")
     other = second(bench, "half")
-    recent(other, "good")
+    recent(other, "good, too")  # with one id and one end, it would be one run in two clones
     (other.root / ".aexp" / "ledger" / ("0" * 32 + ".json")).write_text("{")
     found = bench.json("sprint-audit", "--strict")
     assert {os.path.basename(p["root"]): p["runs"] for p in found["projects"]} == {
