@@ -20,6 +20,8 @@ from aexp.runs.store import read_run
 
 _WORDS = re.compile(r"[^\s;&|()<>\"'`]+")
 _MAX_WORDS = 200
+# What is code by its name, whether or not git has it by now: half of the scripts are never added.
+_SCRIPT = re.compile(r"(?!\.).+\.(?:py|sh|bash|slurm|sbatch|r|jl|pl|lua|m)", re.IGNORECASE)
 _MODULE = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
 
 
@@ -121,7 +123,10 @@ class Footprint:
         return list(dict.fromkeys(found))
 
     def _command_files(self, command: str | None, cwd: str) -> list[str]:
-        """Return the files that a command names and git has: they are its code, if none is told."""
+        """Return the files that a command names and that are its code, if none is told.
+
+        That is what git has, and scripts: of other files nobody knows whether they are results.
+        """
         candidates: list[str] = []
         words = _WORDS.findall(command or "")[:_MAX_WORDS]
         for before, word in zip(["", *words], words, strict=False):
@@ -139,12 +144,13 @@ class Footprint:
         if not there:
             return []
         try:
-            tracked = run_git(self._repo, "ls-files", "-z", "--", *there).names
+            tracked = set(run_git(self._repo, "ls-files", "-z", "--", *there).names)
         except AexpError as error:
             self._problems.append(f"code: {error.message}")
             return []
+        code = [path for path in there if path in tracked or _SCRIPT.fullmatch(path)]
         # They are names, not patterns.
-        return [re.sub(r"[*?[]", lambda m: f"[{m[0]}]", path) for path in there if path in tracked]
+        return [re.sub(r"[*?[]", lambda m: f"[{m[0]}]", path) for path in code]
 
     def _upstream(self) -> list[dict[str, Any]]:
         """Return the runs that this one stands on, each with the end that it had just now."""

@@ -86,20 +86,27 @@ def test_a_run_that_has_no_files_pays_nothing(bench: Bench) -> None:
     assert "code_files" not in bench.recorded(bench.run("seed=1"))
 
 
-def test_the_code_of_a_command_is_what_git_has_of_its_words(bench: Bench) -> None:
+def test_the_code_of_a_command_is_its_scripts_and_what_git_has_of_its_words(bench: Bench) -> None:
     bench.write("tool/__main__.py", "print(1)")
     bench.write("src/other.py", "print(1)")
     bench.write("[a]b.sh", "true")
     bench.commit()
     bench.write("new.cfg", "not in git")
+    bench.write("scripts/explore/261121_new.py", "print(1)")  # git has it not, and ignores it
+    bench.write(".git/info/exclude", "explore")
     command = (
-        "sh step.sh {seed}; python3 -m tool; sh '[a]b.sh' < data.csv; cat new.cfg; ls /etc ../x"
+        "sh step.sh {seed}; python3 -m tool; sh '[a]b.sh' < data.csv; cat new.cfg; ls /etc ../x;"
+        " python3 scripts/explore/261121_new.py"
     )
     bench.research.experiment(command + "; true")
     run = bench.run("seed=0")
     paths = [item["path"] for item in bench.recorded(run)["code_files"]]
-    assert paths == ["[a]b.sh", "data.csv", "step.sh", "tool/__main__.py"]
-    assert bench.states() == {"fresh"}
+    assert paths == [
+        "[a]b.sh", "data.csv", "scripts/explore/261121_new.py", "step.sh", "tool/__main__.py"
+    ]  # fmt: skip
+    assert bench.states("--strict") == {"fresh"}
+    bench.write("scripts/explore/261121_new.py", "print(2)")
+    assert bench.why() == "code: scripts/explore/261121_new.py changed"
 
 
 @pytest.mark.parametrize(
