@@ -56,10 +56,10 @@ _TAKE_IN = """
 cd {root}/.aexp || exit 1
 exec 9>.incoming/lock || exit 1
 if command -v flock >/dev/null 2>&1; then flock 9; fi
-digest() {{
-  if command -v sha256sum >/dev/null 2>&1; then sha256sum; else shasum -a 256; fi | cut -c 1-64
-}}
 stage=.incoming/{own}
+sum=sha256sum
+command -v $sum >/dev/null 2>&1 || sum='shasum -a 256'
+export stage sum LC_ALL=C
 if [ -s $stage/new.entries ]; then
   xargs -n 100 sh -c 'cd '$stage'/new/ledger && mv -n -- "$@" ../../../../ledger/' sh \\
     < $stage/new.entries
@@ -68,9 +68,12 @@ while read -r name; do
   mkdir -p "${{name%/*}}"
   mv -n -- "$stage/new/$name" "$name"
 done < $stage/new.others
-while read -r sha name; do
-  [ "$(digest < "$name")" != "$sha" ] || mv -f -- "$stage/changed/$name" "$name"
-done < $stage/changed.list
+if [ -s $stage/changed.list ]; then
+  xargs -n 200 sh -c '
+    fits=$(printf "%s  %s\\n" "$@" | $sum -c 2>/dev/null | sed -n "s|^ledger/\\(.*\\): OK\\$|\\1|p")
+    [ -z "$fits" ] || (cd $stage/changed/ledger && mv -f -- $fits ../../../../ledger/)' sh \\
+    < $stage/changed.list
+fi
 (cd $stage && find new changed -type f) | sed 's/^/aexp:left /'
 rm -rf -- "$stage"
 echo aexp:done
