@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
+from aexp.environment.scrub import scrub
 from aexp.errors import AexpError
 from aexp.handle.place import Place
 from aexp.handle.run import ActiveRun
@@ -48,7 +49,7 @@ def executing_adhoc(
     labels = check_labels(repo, name=name, tags=tags)
     sp = state_point(
         new_nonce(),
-        {key: recordable(value) for key, value in parameters.items()},
+        scrub({key: recordable(value) for key, value in parameters.items()}),
         code=known_code(repo),
     )
     run = ActiveRun(Place(repo, create_adhoc(repo, sp, document(labels))))

@@ -14,6 +14,11 @@ from aexp.handle.place import place_of_environment
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _HANDLE = "run"
+_NOT_AT_ONCE = (
+    inspect.iscoroutinefunction,
+    inspect.isgeneratorfunction,
+    inspect.isasyncgenfunction,
+)
 _depth: ContextVar[int] = ContextVar("_depth", default=0)
 
 
@@ -96,9 +101,10 @@ def experiment(
     chosen = function if isinstance(function, str) else experiment
 
     def decorate(inner: Callable[..., Any]) -> Callable[..., Any]:
-        if inspect.iscoroutinefunction(inner) or inspect.isgeneratorfunction(inner):
+        title = getattr(inner, "__name__", type(inner).__name__)  # of a partial: none
+        if any(looks(inner) for looks in _NOT_AT_ONCE):
             raise UsageError(
-                f"{inner.__qualname__} does not run when it is called",
+                f"{getattr(inner, '__qualname__', title)} does not run when it is called",
                 "decorate the function that runs it to its end",
             )
         signature = inspect.signature(inner)
@@ -114,7 +120,7 @@ def experiment(
             given = _bind(signature, values, named, partial=is_in_run)
             wanted = {**(sp or {}), **_flat(signature, given, strict=not is_in_run)}
             if chosen is None and not is_in_run:
-                label = name or inner.__name__
+                label = name or title
                 with executing_adhoc(label, tags, wanted) as active:
                     return _invoke(inner, signature, given, active)
             active = start(chosen, wanted, hypothesis, include_commit=include_commit, again=again)

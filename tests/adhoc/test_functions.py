@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 PROGRAM = """
+    import functools
     import sys
     from enum import Enum
     from pathlib import Path
@@ -52,8 +53,14 @@ PROGRAM = """
         raise AssertionError("not called")
 
 
-    main(10, opt={"a.b": [1, (2, 3)]}, obj=object())
+    async def streams():
+        yield 1
+
+
+    main(10, opt={"a.b": [1, (2, 3)]}, obj=object(), api_key="hush-hush-1", max_tokens=5)
     helper(3)
+    helper(3)  # again: another run
+    aexp.experiment(functools.partial(lambda a, b: b, 3))(4)
     for code in (0, 3, None, "words"):
         try:
             leaves(code)
@@ -63,7 +70,12 @@ PROGRAM = """
         fails()
     except ValueError:
         pass
-    for wrong in (lambda: named(1), lambda: aexp.experiment(tags="one")):
+    wrongs = (
+        lambda: named(1),
+        lambda: aexp.experiment(tags="one"),
+        lambda: aexp.experiment(streams),
+    )
+    for wrong in wrongs:
         try:
             wrong()
         except aexp.AexpError as error:
@@ -99,6 +111,7 @@ def test_calls_are_runs_with_parameters_and_results(research: Any) -> None:
     said = execute(research, PROGRAM)
     assert "a parameter cannot be called nonce" in said
     assert "tags is the text 'one', not a list; write it like ['one']" in said
+    assert "streams does not run when it is called" in said
     assert said.endswith("not called\n")
     found = {entry["name"]: entry for entry in entries(research)}
     main = found["benchmark_tip3p"]
@@ -111,6 +124,8 @@ def test_calls_are_runs_with_parameters_and_results(research: Any) -> None:
         "lr": 0.25,
         "opt": {"a_b": [1, [2, 3]]},
         "obj": "<builtins.object>",
+        "api_key": "***",
+        "max_tokens": 5,
     }
     assert (main["tag"], main["tags"]) == ("tip3p", ["tip3p", "nvt"])
     assert main["metrics"] == {"energy": -1.5, "kept": 1, "size": 0.25}
@@ -129,9 +144,8 @@ def test_calls_are_runs_with_parameters_and_results(research: Any) -> None:
         "words": ("failed", 1),
     }
     assert found["fails"]["status"] == "failed"
-    assert len(entries(research)) == 7  # every call of its own, the nested one not
-    execute(research, PROGRAM)
-    assert len(entries(research)) == 14
+    assert found["partial"]["metrics"] == {"result": 4}
+    assert len(entries(research)) == 9  # every call of its own, the nested one not
     assert "run." not in research.aexp("validate", "--runs-only", rc=None).stdout
 
 
