@@ -22,6 +22,7 @@ from aexp.runs.store import compute_job_id
 SOURCE = "bathos"
 _STATUSES = {"completed": COMPLETE, "failed": FAILED, "killed": STOPPED}
 _NEEDED = ("id", "status")
+_YEAR_9000 = 221_845_392_000  # what is later, or before 1970, is no time of a run
 NEW, UNCHANGED, UPDATED = "new", "unchanged", "updated"
 
 
@@ -234,7 +235,7 @@ def _entry(repo: Repo, row: Mapping[str, Any], ids: Mapping[str, str]) -> dict[s
     entry: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "status": status}
     began, seconds = row.get("timestamp"), row.get("duration_s")
     has_seconds = isinstance(seconds, (int, float)) and 0 <= seconds < 1e9
-    if isinstance(began, int):
+    if isinstance(began, int) and 0 <= began / 1e6 < _YEAR_9000:
         entry["started_at"] = utc_at(began / 1e6)
         if has_seconds:
             entry["ended_at"] = utc_at(began / 1e6 + float(seconds or 0.0))
@@ -248,7 +249,7 @@ def _entry(repo: Repo, row: Mapping[str, Any], ids: Mapping[str, str]) -> dict[s
     if tags:
         entry["tag"], entry["tags"] = tags[0], tags
     parent = _text(row, "parent_run_id")
-    if parent is not None and parent in ids:
+    if parent is not None and parent != row["id"] and parent in ids:
         entry["derived_from"] = [ids[parent]]
     for name, key in (
         ("project", "project_slug"),

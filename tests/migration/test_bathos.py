@@ -102,6 +102,9 @@ def test_runs_become_entries_once(research: Any, theirs: Theirs) -> None:
     theirs.add(FULL, "tip3p", """, '{"acc": 0.9, "note": "x"}' AS metadata""")
     child = {"id": "child", "project_slug": "tip3p", "status": "failed", "exit_code": 3}
     theirs.add({**child, "parent_run_id": FULL["id"], "argv": [], "command": "make it"}, "tip3p")
+    for odd in ("0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59+00:00", "infinity"):
+        row = {"id": odd[:4], "timestamp": odd, "duration_s": 1e8, "parent_run_id": odd[:4]}
+        theirs.add({**row, "status": "completed", "project_slug": "odd"}, "odd")
     theirs.add({"id": "killed", "status": "killed", "exit_code": 130, "project_slug": "tip3p",
                 "timestamp": "2026-05-01T10:00:00+00:00"})  # fmt: skip
     unfinished = {"id": "now", "status": "running", "exit_code": -1, "project_slug": "tip3p"}
@@ -113,7 +116,7 @@ def test_runs_become_entries_once(research: Any, theirs: Theirs) -> None:
     repo = Repo(research.root)
     with pytest.raises(UsageError) as refused:
         import_bathos(repo, path)
-    assert "another (1), tip3p (4)" in str(refused.value.hint)
+    assert "another (1), odd (3), tip3p (4)" in str(refused.value.hint)
     assert entries(research) == {}
     damaged = theirs.folder / "runs" / "tip3p" / "run_damaged.parquet"
     damaged.write_bytes(b"PAR1 not really")
@@ -122,7 +125,7 @@ def test_runs_become_entries_once(research: Any, theirs: Theirs) -> None:
     assert "3 run(s): 3 new" in done.stdout
     assert "run_damaged.parquet cannot be read" in done.stderr
     assert "x.tmp" not in done.stderr
-    assert "left out: 1 (of another project)" in done.stderr
+    assert "left out: 4 (of another project)" in done.stderr
     assert "left out: 1 (is running: it has no end)" in done.stderr
 
     found = entries(research)
@@ -163,7 +166,12 @@ def test_runs_become_entries_once(research: Any, theirs: Theirs) -> None:
         )
         assert catalogue.rows(f"{sql} GROUP BY 1").rows == [("tip3p", 4, 1)]
     assert import_bathos(repo, path, every_project=True).runs[-1].id == "other"
-    assert len(entries(research)) == 5
+    found = entries(research)
+    assert len(found) == 8
+    # What cannot be is not taken over.
+    for name in ("0001", "9999", "infi"):
+        assert not {"started_at", "ended_at", "derived_from"} & found[name].keys()
+    assert verify(repo).problems == []
 
 
 def test_what_is_no_catalogue_is_refused(research: Any, tmp_path: Path) -> None:
