@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aexp.catalogue.comparison import Comparison, metric_sql, parameter_sql
+from aexp.catalogue.schema import newest_first
 from aexp.model import printable
 from aexp.paths import Repo
 from aexp.runs.known import RunRecord
@@ -105,7 +106,7 @@ def find_runs(catalogue: "Catalogue", query: RunQuery, limit: int | None = None)
     """
     conditions, values = _conditions(catalogue.repo, query)
     where = " AND ".join(conditions) or "true"
-    sql = f"SELECT {_FACTS} FROM runs r WHERE {where} ORDER BY {_LAST} DESC NULLS LAST, r.job_id"
+    sql = f"SELECT {_FACTS} FROM runs r WHERE {where} ORDER BY {newest_first('r')}"
     if limit is not None:
         sql, values = sql + " LIMIT ?", [*values, limit]
     _, rows = catalogue.rows(sql, values)

@@ -22,6 +22,7 @@ from aexp.catalogue.scan import (
 )
 from aexp.catalogue.schema import FILE, TABLES, VIEWS
 from aexp.catalogue.shape import create_table, create_view
+from aexp.catalogue.values import clean
 from aexp.errors import AexpError
 from aexp.kb.artifacts import KINDS
 from aexp.model import utc_now
@@ -237,7 +238,7 @@ def _load(
     if base is not None and changed:
         replaced = {*units, *(Unit(FILE, path) for path in changed | paths)}
         with connection.appender("fresh.replaced") as appender:
-            appender.append_rows(sorted(replaced))
+            appender.append_rows(sorted({(unit, clean(key)) for unit, key in replaced}))
     with _without_collector():
         rows = Rows(connection)
         Reader(repo, rows, sources, project).read(units, paths)

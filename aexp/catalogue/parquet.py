@@ -43,7 +43,7 @@ def write_parquet(
 
     check_path(path)
     by_column = [[row[index] for row in rows] for index, _ in enumerate(columns)]
-    declared_types = types or [None] * len(columns)
+    declared_types: Sequence[str | None] = types or [None] * len(columns)
     types = [
         column_type(values) if kind is None or kind in _WIDE else kind
         for values, kind in zip(by_column, declared_types, strict=True)

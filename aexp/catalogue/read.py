@@ -91,7 +91,16 @@ class Reader:
         run = self._document(job_id)
         try:
             if entry is not None and (run is None or _says_it_all(run, entry)):
-                add_run(self._rows, job_id, entry, source="ledger", project=self._project)
+                ended = run if run is not None and run.is_terminal else None
+                sequence = None if ended is None else ended.record.get("sequence")
+                add_run(
+                    self._rows,
+                    job_id,
+                    entry,
+                    source="ledger",
+                    project=self._project,
+                    sequence=sequence,
+                )
             elif run is not None:
                 self._add_document(run)
         except TooDeep:
@@ -113,6 +122,7 @@ class Reader:
             source="store",
             project=self._project,
             command=text(last.get("command")),
+            sequence=record.get("sequence"),
         )
 
     def _entry(self, job_id: str) -> dict[str, Any] | None:

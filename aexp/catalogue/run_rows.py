@@ -16,7 +16,7 @@ from aexp.catalogue.values import (
     texts,
     whole,
 )
-from aexp.ledger.projection import checkpoint_parents
+from aexp.ledger.projection import checkpoint_parents, flat_numbers
 from aexp.model import PROVENANCE_KEYS, section
 from aexp.numbers import as_number
 
@@ -37,6 +37,7 @@ def add_run(
     source: str,
     project: str,
     command: str | None = None,
+    sequence: Any = None,
 ) -> None:
     """Add what is known of a run.
 
@@ -54,6 +55,8 @@ def add_run(
         The project, where the entry names none.
     command : str, optional
         What its last attempt executed, where that is known.
+    sequence : int, optional
+        Its place in the queue, where that is known.
 
     Raises
     ------
@@ -61,9 +64,9 @@ def add_run(
         If its objects are nested beyond any sense.
     """
     sp = section(told, "statepoint")
-    metrics = section(told, "metrics")
     parameters: list[Any] = []
     try:
+        metrics = flat_numbers(section(told, "metrics"))
         add_parameters(parameters, job_id, {k: v for k, v in sp.items() if k not in _ELSEWHERE})
         nested = as_json(sp), as_json(metrics or None), as_json(section(told, "resources") or None)
     except RecursionError:
@@ -102,6 +105,7 @@ def add_run(
             text(told.get("code_commit")) or text(sp.get("code_commit")),
             flag(told.get("code_dirty", sp.get("code_dirty"))),
             moment(told.get("queued_at")),
+            whole(sequence),
             moment(told.get("started_at")),
             moment(told.get("ended_at")),
             real(told.get("wallclock_s")),

@@ -19,7 +19,7 @@ from aexp.paths import DOCUMENT, STATEPOINT, Repo
 LEDGER, STORE, RECORD, OF_CAMPAIGN = "ledger", "store", "record", "campaign"
 # Size, modification, change of the inode (nanoseconds since 1970), number of the inode.
 Stat = tuple[int, int, int, int]
-# A link or a folder: its size says nothing, it is looked at every time.
+# A link, a folder, or a name that is no Unicode and so cannot be kept: looked at every time.
 _NO_FILE: Stat = (-1, 0, 0, 0)
 _POSITIVE = (1 << 63) - 1
 # A file that changed so shortly before it was read may have changed again, unseen by `stat`.
@@ -73,6 +73,13 @@ def _stat(found: os.stat_result) -> Stat:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino & _POSITIVE
 
 
+def _is_text(name: str) -> bool:
+    try:
+        return name.isascii() or bool(name.encode())
+    except UnicodeError:
+        return False
+
+
 def _folder(repo: Repo, folder: str) -> Iterator[tuple[str, Stat]]:
     """Return the files of a folder but hidden ones, those of a writer at work."""
     try:
@@ -80,7 +87,11 @@ def _folder(repo: Repo, folder: str) -> Iterator[tuple[str, Stat]]:
             for item in found:
                 if not item.name.startswith("."):
                     try:
-                        yield f"{folder}/{item.name}", _stat(item.stat(follow_symlinks=False))
+                        found_now = _stat(item.stat(follow_symlinks=False))
+                        yield (
+                            f"{folder}/{item.name}",
+                            found_now if _is_text(item.name) else _NO_FILE,
+                        )
                     except OSError:
                         continue
     except OSError:

@@ -2,10 +2,18 @@
 
 from aexp.catalogue.shape import Column, Table, View
 
-VERSION = 3
+VERSION = 4
 
 # What a row belongs to, and is replaced with: a run, a file of the record, a campaign.
 RUN, FILE, CAMPAIGN = "run", "file", "campaign"
+
+
+def newest_first(runs: str) -> str:
+    """Return the order in which runs are listed, as ``aexp ls`` has it, for an alias of them."""
+    return (
+        f"greatest({runs}.ended_at, {runs}.started_at, {runs}.queued_at) DESC NULLS LAST, "
+        f"coalesce({runs}.sequence, 0) DESC, {runs}.job_id DESC"
+    )
 
 
 def _columns(text: str) -> tuple[Column, ...]:
@@ -46,6 +54,7 @@ RUNS = Table(
         code_commit VARCHAR the commit that it was queued on
         code_dirty BOOLEAN whether there were uncommitted changes
         queued_at TIMESTAMP last queueing, UTC, as all times here
+        sequence BIGINT its place in the queue of this store: microseconds since 1970
         started_at TIMESTAMP first start since then
         ended_at TIMESTAMP its end
         wallclock_s DOUBLE seconds of the attempts since it was queued
@@ -311,6 +320,7 @@ VIEWS: tuple[View, ...] = (
         """SELECT r.*, c.campaigns FROM runs r
            LEFT JOIN (SELECT job_id, list(campaign_id ORDER BY campaign_id) AS campaigns
                       FROM campaign_runs WHERE counts GROUP BY job_id) c USING (job_id)
-           ORDER BY greatest(r.ended_at, r.started_at, r.queued_at) DESC NULLS LAST, r.job_id""",
+           ORDER BY """
+        + newest_first("r"),
     ),
 )

@@ -67,11 +67,11 @@ def query_options(function: F) -> F:
         query = RunQuery(
             statuses=status,
             experiments=tuple(map(check_experiment_id, experiment)),
-            hypothesis_id=check_hypothesis_id(hypothesis) if hypothesis else None,
+            hypothesis_id=None if hypothesis is None else check_hypothesis_id(hypothesis),
             tags=tuple(map(check_tag, tag)),
             campaigns=campaign,
             outcomes=outcome,
-            since=since_stamp(since) if since else None,
+            since=since_stamp(since) if since is not None else None,
             params=tuple(map(parse_comparison, param)),
             slurm_job=slurm_job,
             output_file=output_file,

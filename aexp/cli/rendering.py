@@ -152,10 +152,8 @@ def plain(value: Any) -> Any:
         return json_number(value)
     if isinstance(value, Decimal):
         # As a number where a number says the same, else as exact text.
-        whole = int(value) if value.is_finite() else 0
-        return next(
-            (one for one in (whole, float(value)) if Decimal(str(one)) == value), str(value)
-        )
+        near = (int(value), float(value)) if value.is_finite() else ()
+        return next((one for one in near if Decimal(str(one)) == value), str(value))
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -51,11 +51,13 @@ def list_runs(
     if not has_entries(repo):
         repo.require_store()
     chosen = run_filter(experiment, tag, sp, hypothesis=hypothesis, status=status)
-    found = find_known(repo, chosen, since=since_stamp(since) if since else None)[:limit]
+    found = find_known(repo, chosen, since=since_stamp(since) if since is not None else None)[
+        :limit
+    ]
     progress = [run_progress(repo, known.run) for known in found]
     records = [record_of(known) for known in found]
     facts = [known_facts(repo, known) for known in found] if out.form == JSON else None
-    words = f"{chosen.none()} since {since}" if since else chosen.none()
+    words = f"{chosen.none()} since {since}" if since is not None else chosen.none()
     print_runs(out, records, facts=facts, progress=progress, none=words)
 
 

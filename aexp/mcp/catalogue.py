@@ -44,6 +44,9 @@ Conditions = Annotated[
 Glob = Annotated[
     str, Field(description="They made a file whose path matches.", min_length=1, max_length=1000)
 ]
+SlurmJob = Annotated[
+    str, Field(description="Executed in this Slurm job.", min_length=1, max_length=100)
+]
 Names = Annotated[list[Name], Field(max_length=100)]
 
 
@@ -61,6 +64,7 @@ class FoundRun(Value):
     started_at: Text
     ended_at: Text
     machine: Text
+    queued_at: Text
     wallclock_s: Number
     cause: Text
     outcome: Text
@@ -145,6 +149,7 @@ def _query(
     params: list[str] | None,
     metrics: list[str] | None,
     output_file: str | None = None,
+    slurm_job: str | None = None,
 ) -> RunQuery:
     return RunQuery(
         statuses=tuple(statuses or ()),
@@ -152,10 +157,11 @@ def _query(
         hypothesis_id=hypothesis_id,
         tags=tuple(map(check_tag, tags or ())),
         campaigns=tuple(campaigns or ()),
-        since=since_stamp(since) if since else None,
+        since=since_stamp(since) if since is not None else None,
         params=tuple(map(parse_comparison, params or ())),
         metrics=tuple(map(parse_comparison, metrics or ())),
         output_file=output_file,
+        slurm_job=slurm_job,
     )
 
 
@@ -183,6 +189,7 @@ def find(
     params: Conditions | None = None,
     metrics: Conditions | None = None,
     output_file: Glob | None = None,
+    slurm_job: SlurmJob | None = None,
     limit: Limit = 100,
 ) -> FoundRuns:
     """Find runs of every machine by what they are, got and made, the newest first.
@@ -199,6 +206,7 @@ def find(
         params,
         metrics,
         output_file,
+        slurm_job,
     )
     runs, remarks = _found(repo, query)
     return FoundRuns(total=len(runs), runs=[_row(run) for run in runs[:limit]], notices=remarks)

@@ -141,6 +141,26 @@ def test_it_answers_without_its_file(place: Any, keeping: None, how: str) -> Non
         assert len(place.files) == 1  # written anew
 
 
+def test_names_that_are_no_unicode(place: Any, keeping: None) -> None:
+    """They are named in a warning, before and after a file is kept, and go with their files."""
+    for number in range(10):
+        place.entry(number)
+    ledger = os.fsencode(place.root / ".aexp/ledger")
+    names = [os.path.join(ledger, name) for name in (b"\xff.json", b"\xfe.json")]
+    for name in names:
+        with open(name, "wb") as file:
+            file.write(b"{}")
+    for rebuild in (False, True, False, False):
+        with place.open(rebuild=rebuild) as catalogue:
+            assert len(catalogue.warnings) == 2
+            assert catalogue.opened.written or catalogue.opened.base
+    for left, name in zip((1, 0), names, strict=True):
+        os.unlink(name)
+        with place.open() as catalogue:
+            assert len(catalogue.warnings) == left
+    assert place.differences() == []
+
+
 def _harm(folder: Path, name: str, how: str) -> None:
     path = folder / name
     data = path.read_bytes()
