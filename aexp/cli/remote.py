@@ -98,9 +98,9 @@ def list_remotes(as_json: bool) -> None:
     Example:
       aexp remote list
     """
-    from aexp.remotes.config import list_remotes as read
+    from aexp.remotes.config import readable_remotes
 
-    remotes = read(Repo.find())
+    remotes = readable_remotes(Repo.find())
     if as_json:
         print_json([{"name": item.name, **item.to_object()} for item in remotes])
         return

@@ -2,10 +2,18 @@
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from aexp.errors import AexpError, CorruptFile, RemoteNotFound, StoreReadOnly, UsageError
+from aexp.errors import (
+    AexpError,
+    CorruptFile,
+    CorruptFileWarning,
+    RemoteNotFound,
+    StoreReadOnly,
+    UsageError,
+)
 from aexp.files import create_exclusive, pretty_json, read_object, write_atomic
 from aexp.paths import Repo
 from aexp.remotes.address import FOLDER, SSH, Address, check_options, check_url, parse_url
@@ -80,12 +88,27 @@ def list_remotes(repo: Repo) -> list[Remote]:
     CorruptFile
         If a file there cannot be read as a remote.
     """
+    return [_read(repo, name) for name in _names(repo)]
+
+
+def readable_remotes(repo: Repo) -> list[Remote]:
+    """Return the remotes whose files can be read; of each other one there is a warning."""
+    found = []
+    for name in _names(repo):
+        try:
+            found.append(_read(repo, name))
+        except AexpError as error:
+            warnings.warn(error.message, CorruptFileWarning, stacklevel=2)
+    return found
+
+
+def _names(repo: Repo) -> list[str]:
     try:
         names = os.listdir(remotes_dir(repo))
     except (FileNotFoundError, NotADirectoryError):
         return []
     known = sorted(name.removesuffix(_ENDING) for name in names if name.endswith(_ENDING))
-    return [_read(repo, name) for name in known if _NAME.fullmatch(name)]
+    return [name for name in known if _NAME.fullmatch(name)]
 
 
 def automatic_remotes(repo: Repo) -> list[Remote]:
@@ -110,7 +133,7 @@ def get_remote(
     if name is not None:
         if os.path.isfile(_path(repo, check_name(name))):
             return _read(repo, name)
-        known = ", ".join(remote.name for remote in list_remotes(repo)) or "none"
+        known = ", ".join(_names(repo)) or "none"
         raise RemoteNotFound(
             f"there is no remote {name}", f"remotes here: {known}; add one: aexp remote add"
         )

@@ -200,15 +200,16 @@ class Machine:
         said = next((ln for ln in lines if not ln.startswith("Warning:")), f"exit code {code}")
         what = f"remote {self.name}: {printable(said)[:300]}"
         host = self._host
+        port = f"-p {self._address.port} " if self._address.port else ""
         if _UNKNOWN_KEY.search(error):
             return RemoteError(
                 f"remote {self.name}: the host key of {host} is unknown, or another than before",
-                f"connect once and compare it: ssh {host}",
+                f"connect once and compare it: ssh {port}{host}",
             )
         if _DENIED.search(error):
             return RemoteDenied(
                 f"remote {self.name}: {host} lets nobody in without a password",
-                f"give it your key: ssh-copy-id {host}; or load it: ssh-add",
+                f"give it your key: ssh-copy-id {port}{host}; or load it: ssh-add",
             )
         if _NO_RSYNC.search(error) and code in (12, 127, 126):
             return RemoteError(
@@ -218,7 +219,7 @@ class Machine:
         if _UNCLEAN.search(error):
             return RemoteError(
                 f"remote {self.name}: its login shell prints something before rsync does",
-                f"ssh {host} true must print nothing: see ~/.bashrc there",
+                f"ssh {port}{host} true must print nothing: see ~/.bashrc there",
             )
         if _FULL.search(error):
             return RemoteError(what, "make room, then call it again; nothing is torn")

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from aexp.errors import RemoteError
+from aexp.errors import CorruptFileWarning, RemoteError
 from aexp.paths import Repo
-from aexp.remotes.config import get_remote
+from aexp.remotes.config import get_remote, readable_remotes
 from aexp.remotes.machine import Machine
 from aexp.sharing.exchange import exchange
 from aexp.sharing.far import own_id, take_in
@@ -139,6 +140,27 @@ def test_remote_test_says_what_there_is_and_what_to_do(
         said = desk.cli("sync", name, rc=75 if name == "closed" else 1)
         assert word in said
         assert "Traceback" not in said
+
+    # The command that helps has the port, too; one that is damaged costs itself.
+    desk.cli("remote", "add", "nokey", f"ssh://nokey:{desk.cluster.port}/x", "--replace")
+    assert f"ssh-copy-id -p {desk.cluster.port} nokey" in desk.cli("sync", "nokey", rc=1)
+    bad = desk.root / ".aexp" / "remotes" / "bad.json"
+    bad.write_text('{"url": "ssh://-oProxyCommand=x/y"}')
+    with pytest.warns(CorruptFileWarning, match=r"bad\.json"):
+        names = [remote.name for remote in readable_remotes(Repo(desk.root))]
+    assert names == ["closed", "engaging", "nokey", "stranger"]
+    assert len(desk.json("remote", "list")) == 4
+    assert "bad, closed, " in desk.cli("sync", "nowhere", rc=1)
+    bad.unlink()
+
+    # One that takes the call and says nothing is not waited for without end.
+    monkeypatch.setattr("aexp.remotes.machine.CONNECT_S", 1)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        desk.cli(
+            "remote", "add", "closed", f"ssh://127.0.0.1:{mute.getsockname()[1]}/x", "--replace"
+        )
+        assert "the same command goes on later" in desk.cli("sync", "closed", "--pull", rc=75)
+    monkeypatch.setattr("aexp.remotes.machine.CONNECT_S", 10)
 
     (desk.cluster.home / "file").write_text("")
     desk.cli("remote", "add", "blocked", "cluster:file/x")
