@@ -250,7 +250,10 @@ def test_the_catalogue_is_asked(agent: Any, research: Any) -> None:
 
     found = agent.call("find", tags=["paper"], metrics=["acc>=0.2"])
     assert [run["job_id"] for run in found["runs"]] == [second]
-    assert agent.call("find", campaigns=["c1"])["total"] == 2
+    found = agent.call("find", campaigns=["c1"])
+    assert found["total"] == 2
+    assert found["runs"] == research.json("find", "--campaign", "c1")
+    assert agent.call("find", slurm_job="4711")["total"] == 0
     assert "no run has" in str(agent.call("find", params=["lrr=1"])["notices"])
     made = agent.call("table", experiment_ids=["E001"])
     (row,) = made["rows"]
