@@ -98,7 +98,9 @@ def entries(research: Any) -> dict[str, dict[str, Any]]:
     return {entry["imported"]["id"]: entry for entry in found}
 
 
-def test_runs_become_entries_once(research: Any, theirs: Theirs) -> None:
+def test_runs_become_entries_once(
+    research: Any, theirs: Theirs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     theirs.add(FULL, "tip3p", """, '{"acc": 0.9, "note": "x"}' AS metadata""")
     child = {"id": "child", "project_slug": "tip3p", "status": "failed", "exit_code": 3}
     theirs.add({**child, "parent_run_id": FULL["id"], "argv": [], "command": "make it"}, "tip3p")
@@ -153,7 +155,9 @@ def test_runs_become_entries_once(research: Any, theirs: Theirs) -> None:
     # Again: nothing. Of a run that has ended since: that one.
     before = research.tree()
     damaged.unlink()
-    assert {run.action for run in import_bathos(repo, path).runs} == {"unchanged"}
+    monkeypatch.setenv("HOME", str(theirs.folder.parent))
+    for again in (path, "~/catalog"):
+        assert {run.action for run in import_bathos(repo, again).runs} == {"unchanged"}
     assert research.tree() == before
     theirs.add({**unfinished, "status": "completed", "exit_code": 0}, "tip3p")
     assert "1 new, 3 unchanged" in research.aexp("import", "bathos", path).stdout
