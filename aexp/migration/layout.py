@@ -25,7 +25,7 @@ from aexp.runs.store import compute_job_id, scan_runs
 
 _OLD_LINK, _LINK = "limina", "aexp"
 _OLD_SHA, _SHA = "limina_vendor_sha", "scaffold_sha"
-_NOT_EVIDENCE = frozenset({"promoted_at", "registered_machine"})
+_NOT_EVIDENCE = frozenset({"promoted_at", "registered_machine", "schema_version"})
 
 
 class Change(NamedTuple):
@@ -163,7 +163,9 @@ def _entries(work: _Work) -> None:
         path = repo.ledger_path(file.job_id)
         entry = file.entry
         if entry is None or compute_job_id(entry["statepoint"]) != file.job_id:
-            continue  # damaged, or not what its name says: aexp ledger verify
+            name = repo.relative(path)
+            work.remarks.append(f"{name} is damaged, and left alone: aexp ledger verify")
+            continue
         version = entry.get("schema_version")
         if version not in (None, SCHEMA_VERSION):
             continue  # of a later version

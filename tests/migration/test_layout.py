@@ -17,7 +17,8 @@ def test_an_older_layout(research: Any) -> None:
     entry = json.loads(whole[bare])
     short = {key: entry[key] for key in entry if key not in ("schema_version", "wallclock_s")}
     (ledger / f"{bare}.json").write_text(json.dumps(short, indent=2, sort_keys=True) + "\n")
-    (ledger / f"{loose}.json").write_text(json.dumps(json.loads(whole[loose])))
+    first = {k: v for k, v in json.loads(whole[loose]).items() if k != "schema_version"}
+    (ledger / f"{loose}.json").write_text(json.dumps(first))
     ignored = research.root / ".gitignore"
     clean = ignored.read_text()
     ignored.write_text("*.pt\n.aexp/\n" + clean)
@@ -70,5 +71,7 @@ def test_what_is_damaged_or_later_is_left_alone(research: Any) -> None:
     path.write_text(json.dumps(later))
     (path.parent / f"{'0' * 32}.json").write_text("{damaged")
     before = research.tree()
-    assert "nothing to migrate" in research.aexp("migrate").stdout
+    done = research.aexp("migrate")
+    assert "nothing to migrate" in done.stdout
+    assert f"{'0' * 32}.json is damaged, and left alone" in done.stderr
     assert research.tree() == before
