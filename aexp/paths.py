@@ -32,9 +32,15 @@ def find_root(start: "str | Path | None" = None) -> str:
     Raises
     ------
     RepoNotFound
-        If neither ``.git`` nor ``.aexp/installed.json`` lies in a folder above.
+        If neither ``.git`` nor ``.aexp/installed.json`` lies in a folder above, or the
+        present folder is gone.
     """
-    folder = os.path.abspath(start or os.getcwd())
+    try:
+        folder = os.path.abspath(start or os.getcwd())
+    except FileNotFoundError:
+        raise RepoNotFound(
+            "the present folder has been removed", "go to your research repository"
+        ) from None
     while True:
         if os.path.exists(os.path.join(folder, ".git")) or os.path.isfile(
             os.path.join(folder, MARKER)

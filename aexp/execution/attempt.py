@@ -53,6 +53,7 @@ _NO_SUCH_COMMAND = {
     errno.ENOTDIR: 126,
     errno.E2BIG: 126,
     errno.ENAMETOOLONG: 126,
+    errno.ELOOP: 126,
 }
 _LATE_SIGNAL_S = 1.0
 

@@ -81,6 +81,20 @@ def test_a_command_that_cannot_be_started(research: Any, newest: Newest) -> None
     script = research.root / "plain.txt"
     script.write_text("text\n")
     assert "Permission denied" in research.aexp("exec", "./plain.txt", rc=126).stderr
+    script.unlink()
+    script.symlink_to(script)
+    research.aexp("exec", "./plain.txt", rc=126)
+    # Nor can anything be done from a folder that is gone.
+    (research.root / "gone").mkdir()
+    line = f"rmdir ../gone; exec {sys.executable} -P -m aexp exec -- true"
+    done = subprocess.run(
+        ["sh", "-c", line],
+        cwd=research.root / "gone",
+        env=research.env,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, "the present folder has been removed" in done.stderr) == (1, True)
 
 
 WRONG = {
