@@ -31,6 +31,7 @@ from aexp.kb.experiments import Experiment, load_experiment
 from aexp.ledger.footprint import is_inside
 from aexp.model import section
 from aexp.paths import Repo, hostname
+from aexp.preregistration.register import BYPASSED
 from aexp.preregistration.sidecar import present_digest
 
 
@@ -155,6 +156,8 @@ class Surroundings:
         return self._resolvers[name]
 
     def _sidecar(self, entry: Mapping[str, Any]) -> Iterator[Reason]:
+        if entry.get("sidecar_mode") == BYPASSED:
+            return  # nothing was judged by it
         path, before = entry.get("sidecar"), entry.get("sidecar_sha256")
         if not isinstance(path, str) or not isinstance(before, str) or not is_inside(path):
             return

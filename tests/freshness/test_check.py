@@ -6,8 +6,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from aexp.model import utc_now
 
 Bench = Any
@@ -168,21 +166,16 @@ def test_every_run_of_this_project_and_no_other(bench: Bench, tmp_path: Path) ->
     assert bench.json("check", cwd=other)["checked"] == 0
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "said"),
-    [
+def test_a_wrong_call_is_refused(bench: Bench) -> None:
+    for arguments, code, said in (
         (("--status", "bogus"), 2, "bogus"),
         (("--ignore", "bogus"), 2, "bogus"),
         (("--experiment", "bogus"), 2, "bogus"),
         (("xyz",), 2, "not a run id"),
         (("abcdef01",), 1, "no run begins with abcdef01"),
-    ],
-)
-def test_a_wrong_call_is_refused(
-    bench: Bench, arguments: tuple[str, ...], code: int, said: str
-) -> None:
-    bench.cli("check", *arguments, rc=code)
-    assert said in bench.stderr
+    ):
+        bench.cli("check", *arguments, rc=code)
+        assert said in bench.stderr, arguments
 
 
 def test_a_damaged_file_costs_itself_a_warning_and_the_exit_code(bench: Bench) -> None:
@@ -222,9 +215,18 @@ def test_a_sidecar_that_has_changed(bench: Bench) -> None:
         sidecar_sha256="sha256:" + sha256(b"a = 1").hexdigest(),
         sidecar_mode="declared",
     )
+    without = bench.entry(
+        "bypassed",
+        code_files=files,
+        sidecar="step.aexp.toml",
+        sidecar_sha256="sha256:" + sha256(b"a = 1").hexdigest(),
+        sidecar_mode="bypassed",
+    )
     assert bench.states() == {"fresh"}
     bench.write("step.aexp.toml", "a = 2")
-    assert bench.check(rc=1)[run] == ("stale", "sidecar: step.aexp.toml has changed")
+    found = bench.check(rc=1)
+    assert found[run] == ("stale", "sidecar: step.aexp.toml has changed")
+    assert found[without] == ("fresh", ""), "it was executed without"
     (bench.root / "step.aexp.toml").unlink()
     assert bench.check(rc=1)[run] == ("stale", "sidecar: step.aexp.toml is gone")
 
