@@ -54,6 +54,8 @@ _HINTS = {
     "/": "there is no arithmetic: have the run log the number that you compare",
 }
 
+_NO_MEANING = "it means nothing here; a name with it is written between backticks"
+
 
 class ConditionError(ValueError):
     """A text is no condition.
@@ -98,7 +100,7 @@ def _tokens(text: str) -> list[_Token]:
         match = _TOKEN.match(text, position)
         if match is None:
             character = text[position]
-            hint = _HINTS.get(character, "it means nothing here")
+            hint = _HINTS.get(character, _NO_MEANING)
             if character.isdigit():
                 hint = "no number begins so"
             raise ConditionError(f"{character!r}: {hint}", position + 1)
@@ -121,8 +123,10 @@ class _Parser:
             raise ConditionError("it is empty", 1)
         node = self._either()
         if self._now.kind != "end":
+            word = self._now.text
+            small = f"; write {word.lower()}" if word.lower() in KEYWORDS else ""
             raise ConditionError(
-                f"{self._now.text!r} follows what is complete already", self._now.column
+                f"{word!r} follows what is complete already{small}", self._now.column
             )
         return node
 

@@ -155,6 +155,8 @@ def test_any_other_text_is_refused_with_a_place(text: str) -> None:
         ("a > " + "9" * 5000, 5, "400 characters"),
         ("__import__('os').system('true')", 17, "means nothing"),
         ("a; drop table runs", 2, "means nothing"),
+        ("acc@5 > 1", 4, "between backticks"),
+        ("a > 1 AND b > 1", 7, "write and"),
     ],
 )
 def test_errors_say_what_to_write(text: str, column: int, words: str) -> None:
