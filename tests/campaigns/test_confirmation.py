@@ -1,6 +1,7 @@
 """A confirmation takes no run that began before it: git's order first, then the clocks."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 from aexp.campaigns.order import BY_GIT, BY_TIME, NOT_BEGUN, Order
@@ -114,49 +115,57 @@ def test_a_run_that_cannot_be_judged_is_refused(lab: Any) -> None:
     assert f".aexp/ledger/{run}.json is no ledger entry" in lab.stderr
 
 
-def test_queue_add_joins_runs_as_they_are_queued(research: Any) -> None:
+def test_queue_add_joins_runs_as_they_are_queued(
+    research: Any, make_lab: Any, tmp_path: Path
+) -> None:
     """An unknown, concluded or too late campaign refuses the whole add, before anything."""
     research.experiment("true")
+    here = type(make_lab(tmp_path / "other"))(research.root)  # its verbs, in this process
+
+    def refused(*arguments: str) -> str:
+        here.cli(*arguments, rc=1)
+        return str(here.stderr)
 
     def members(campaign: str) -> set[str]:
         folder = research.root / ".aexp" / "campaigns" / campaign / "runs"
         return {path.stem for path in folder.iterdir()} if folder.is_dir() else set()
 
     for name, mode in (("wide", "exploration"), ("done", "exploration"), ("conf", "confirmation")):
-        research.aexp("campaign", "create", name, "--mode", mode)
-    research.aexp("campaign", "conclude", "done", "--outcome", "dropped")
+        here.cli("campaign", "create", name, "--mode", mode)
+    here.cli("campaign", "conclude", "done", "--outcome", "dropped")
     add = ("queue", "add", "--experiment", "E001", "--no-commit", "--sweep", "seed=0..1")
     before = research.tree()
     for campaign, told in (("nosuch", "there is no campaign 'nosuch'"), ("done", "was concluded")):
-        assert told in research.aexp(*add, "--campaign", campaign, rc=1).stderr
+        assert told in refused(*add, "--campaign", campaign)
         assert research.tree() == before
-    research.aexp(*add, "--campaign", "wide", "--dry-run")
+    here.cli(*add, "--campaign", "wide", "--dry-run")
     assert research.tree() == before
-    said = research.json(*add, "--campaign", "wide")
+    said = here.json(*add, "--campaign", "wide")
     ids = {run["job_id"] for run in said["runs"]}
     assert (said["campaign"], members("wide")) == ("wide", ids)
 
     # Runs that wait already join, too; that heals an add that was killed in between.
     one = min(ids)
     os.unlink(research.root / ".aexp" / "campaigns" / "wide" / "runs" / f"{one}.json")
-    assert "belong to it now" in research.aexp(*add, "--campaign", "wide").stderr
+    here.cli(*add, "--campaign", "wide")
+    assert "belong to it now" in here.stderr
     assert members("wide") == ids
 
     # A confirmation takes what waits, and runs of its own seeds when they have ended.
-    research.aexp(*add, "--campaign", "conf")
+    here.cli(*add, "--campaign", "conf")
     research.aexp("queue", "run")
-    shown = research.json("campaign", "show", "conf")
+    shown = here.json("campaign", "show", "conf")
     assert [run["status"] for run in shown["runs"]] == ["complete", "complete"]
-    research.aexp(*add, "--campaign", "conf", "--skip-finished")
+    here.cli(*add, "--campaign", "conf", "--skip-finished")
     assert members("conf") == ids
     research.git("add", "-A")
     research.git("commit", "-qm", "results")
-    research.aexp("campaign", "create", "later", "--mode", "confirmation", "--parent", "conf")
+    here.cli("campaign", "create", "later", "--mode", "confirmation", "--parent", "conf")
     before = research.tree()
     more = ("queue", "add", "--experiment", "E001", "--no-commit", "--sweep", "seed=1..2")
-    assert "began before it" in research.aexp(*more, "--campaign", "later", rc=1).stderr
+    assert "began before it" in refused(*more, "--campaign", "later")
     assert research.tree() == before
-    new = research.json(*more[:-1], "seed=2..3", "--campaign", "later")["runs"]
+    new = here.json(*more[:-1], "seed=2..3", "--campaign", "later")["runs"]
     assert members("later") == {run["job_id"] for run in new}
 
     # exec, and the Python API.
