@@ -22,6 +22,7 @@ from benchmarks import (
     logging_rows,
     slurm_cost,
     startup,
+    uploads,
     validate,
     wrapper,
 )
@@ -38,6 +39,7 @@ GROUPS = {
     "backfill": backfill.run,
     "log": logging_rows.run,
     "checkpoints": checkpoints.run,
+    "uploads": uploads.run,
     "validate": validate.run,
     "large": large.run,
     "slurm": slurm_cost.run,
