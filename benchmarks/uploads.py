@@ -34,9 +34,9 @@ class Target(NamedTuple):
     url: str
     options: dict[str, str]
 
-    def beside(self, serial: int) -> tuple[str, str]:
+    def beside(self, mark: str) -> tuple[str, str]:
         """Return a place of its own for a plain upload, and the options for it."""
-        url = f"{self.url}-plain-{serial}"
+        url = f"{self.url}-{mark}"
         if not self.options:
             Path(url.removeprefix("file://")).mkdir()
         return url, json.dumps(self.options)
@@ -75,7 +75,7 @@ class Uploads:
         self._call([*words, *options])
         self._floor("push", self._repo, self._job, target.name)  # of other sizes
         costs: dict[str, list[Cost]] = {way: [] for way in (*_WAYS, "push")}
-        rounds = self._place.size(7, 2)
+        rounds = self._place.size(5, 2)
         for number in range(rounds + 1):
             folder = self._save(files, size)
             order = list(costs)[number % 3 :] + list(costs)[: number % 3]
@@ -85,7 +85,7 @@ class Uploads:
                     if told["checkpoints"] != 1 or told["bytes"] != files * size:
                         raise RuntimeError(f"not pushed as a whole: {told}")
                 else:
-                    told = self._floor(way, *target.beside(self._step), folder)
+                    told = self._floor(way, *target.beside(f"{way}-{self._step}"), folder)
                 if number:  # the first round warms up
                     costs[way].append(Cost(told["cpu"], told["wall"], 0.0))
         medians = {way: median(found) for way, found in costs.items()}
@@ -125,9 +125,9 @@ class Uploads:
         """Measure whole processes: the interpreter's start and imports are in both."""
         ours: list[Cost] = []
         theirs: list[Cost] = []
-        for number in range(self._place.size(5, 1) + 1):
+        for number in range(self._place.size(3, 1) + 1):
             folder = self._save(files, size)
-            url, options = target.beside(self._step)
+            url, options = target.beside(f"whole-{self._step}")
             plain = self._place.floor("upload_files", "loop", url, options, folder)
             push = [self._place.aexp, "push", "--remote", target.name]
             pair = [(theirs, plain), (ours, push)]
