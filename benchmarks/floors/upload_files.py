@@ -113,7 +113,8 @@ class Counting:
         self.calls = itertools.count()
 
     def __getattr__(self, name: str) -> Any:
-        next(self.calls)
+        if name != "settle":  # flushes a folder; asks no server for anything
+            next(self.calls)
         return getattr(self._store, name)
 
 
