@@ -7,7 +7,10 @@
 # Python 3.11 or newer and make is enough. PYTHON=... chooses the interpreter.
 
 VENV := .venv
+# More than one for each CPU: many tests wait for processes that wait themselves.
+WORKERS := 3
 BIN  := $(VENV)/bin
+# A file is compiled when it is first imported: most of what is installed never is.
 PIP  := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CANDIDATES := $(PYTHON) $(if $(PYTHON),,python3 python3.14 python3.13 python3.12 python3.11 python)
 
@@ -22,7 +25,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
 
 test: lint $(VENV)/.trainers
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -42,18 +45,18 @@ clean:
 # A stamp holds when the environment has what the target needs.
 $(VENV)/.demo: pyproject.toml | $(VENV)/.python
 	@echo "Installing aexp and what the demo needs into $(VENV) (once, a minute or two) ..."
-	@$(PIP) install --editable '.[demo]'
+	@$(PIP) install --no-compile --editable '.[demo]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.python
 	@echo "Installing aexp and what its tests need into $(VENV) (once, a minute or two) ..."
-	@$(PIP) install --editable '.[dev]'
+	@$(PIP) install --no-compile --editable '.[dev]'
 	@touch $@
 
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu gets a PyTorch without CUDA.
 $(VENV)/.trainers: $(VENV)/.dev
 	@echo "Installing the training libraries of tests/callbacks into $(VENV) (once, a minute or two) ..."
-	@$(PIP) install $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[trainers]'
+	@$(PIP) install --no-compile $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[trainers]'
 	@touch $@
 
 # A name on PATH may be a shim of a version that is not installed, so each one is tried.

@@ -23,6 +23,7 @@ from benchmarks import (
     logging_rows,
     slurm_cost,
     startup,
+    uploads,
     validate,
     wrapper,
 )
@@ -39,6 +40,7 @@ GROUPS = {
     "backfill": backfill.run,
     "log": logging_rows.run,
     "checkpoints": checkpoints.run,
+    "uploads": uploads.run,
     "validate": validate.run,
     "large": large.run,
     "catalogue": catalogue.run,

@@ -60,14 +60,19 @@ class Case(NamedTuple):
 
 
 def measure(
-    arguments: Sequence[str], cwd: Path, *, expect: int = 0, stdin: str | None = None
+    arguments: Sequence[str],
+    cwd: Path,
+    *,
+    expect: int = 0,
+    stdin: str | None = None,
+    env: dict[str, str] | None = None,
 ) -> Cost:
     """Run a command to its end and say what it cost; an unexpected exit code is an error."""
     with tempfile.TemporaryFile() as output, tempfile.NamedTemporaryFile("r") as answer:
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(LAUNCH), answer.name, *arguments],
             cwd=cwd,
-            env=environment(),
+            env=environment() if env is None else env,
             stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -206,7 +206,7 @@ class Research:
                 continue  # a test has damaged it
 
 
-def wait_until(condition: Callable[[], Any], timeout: float = 30.0, every: float = 0.05) -> Any:
+def wait_until(condition: Callable[[], Any], timeout: float = 120.0, every: float = 0.05) -> Any:
     """Return the condition's value once it is true; fail when it stays false."""
     end = time.monotonic() + timeout
     while time.monotonic() < end:

@@ -7,21 +7,30 @@ and done by several at once: a name says what it holds.
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from aexp.checkpoints.manifest import Component, Manifest, parse_manifest
-from aexp.checkpoints.objects import hash_file
-from aexp.checkpoints.outbox import DAMAGED, LAST_DELAY_S, PUSHED, Outbox, Upload, pushed_ids
+from aexp.checkpoints.outbox import (
+    DAMAGED,
+    LAST_DELAY_S,
+    PUSHED,
+    QUEUED,
+    Outbox,
+    Upload,
+    pushed_ids,
+)
 from aexp.checkpoints.store import Checkpoint, checkpoints_dir, list_checkpoints
 from aexp.errors import AexpError, CheckpointDamaged, RemoteError
 from aexp.files import locked
 from aexp.paths import Repo
 from aexp.remotes.config import Remote
-from aexp.remotes.store import RemoteStore, open_store
+from aexp.remotes.store import Mismatch, RemoteStore, open_store
 
-_THREADS = 4
+# Files at a time: of those that are sent in one request more, they take little memory.
+_THREADS, _THREADS_SMALL = 4, 8
+_SMALL = 64 << 10
 
 
 class Pushed(NamedTuple):
@@ -140,7 +149,7 @@ def push_run(
             except RemoteError as error:
                 result: Pushed | None = _failed(outbox, _begun(remote, checkpoint), error)
             else:
-                result = _push_locked(repo, outbox, store, remote, checkpoint, again)
+                result = _push_locked(repo, outbox, store, remote, checkpoint, checkpoints, again)
             if result is None:
                 continue
             results.append(result)
@@ -166,24 +175,37 @@ def _push_locked(
     store: RemoteStore,
     remote: Remote,
     checkpoint: Checkpoint,
+    others: list[Checkpoint],
     again: bool,
 ) -> Pushed | None:
     with locked(push_lock(repo, checkpoint.job, remote)):
         # Whoever held the lock may have pushed it.
-        known = [upload for upload in outbox.uploads(remote) if upload.id == checkpoint.id]
-        if not again and known and known[0].state == PUSHED:
+        begun = {item.id: item for item in outbox.uploads(remote) if item.state != QUEUED}
+        known = begun.get(checkpoint.id)
+        if not again and known is not None and known.state == PUSHED:
             return None
-        return _push(outbox, store, remote, checkpoint, again)
+        there = {
+            component.sha256
+            for item in others
+            if item.id in begun
+            for component in item.manifest.components
+        }
+        return _push(outbox, store, remote, checkpoint, there, again)
 
 
 def _push(
-    outbox: Outbox, store: RemoteStore, remote: Remote, checkpoint: Checkpoint, again: bool
+    outbox: Outbox,
+    store: RemoteStore,
+    remote: Remote,
+    checkpoint: Checkpoint,
+    there: set[str],
+    again: bool,
 ) -> Pushed | None:
     began = time.monotonic()
     outbox.begin(remote.name, checkpoint.id)
     result = _begun(remote, checkpoint)
     try:
-        files, sent = push_checkpoint(store, checkpoint, again=again)
+        files, sent = push_checkpoint(store, checkpoint, there, again=again)
     except (RemoteError, CheckpointDamaged) as error:
         if isinstance(error, CheckpointDamaged) and not os.path.isdir(checkpoint.path):
             outbox.forget(remote.name, checkpoint.id)  # dropped meanwhile, as its keeper wants
@@ -219,11 +241,17 @@ def try_open(remote: Remote) -> RemoteStore | None:
 
 
 def push_checkpoint(
-    store: RemoteStore, checkpoint: Checkpoint, *, again: bool = False
+    store: RemoteStore,
+    checkpoint: Checkpoint,
+    there: Set[str] = frozenset(),
+    *,
+    again: bool = False,
 ) -> tuple[int | None, int]:
     """Push one checkpoint and return how many files and bytes were sent.
 
-    The number of files is None when its manifest was there already.
+    The number of files is None when its manifest was there already. Of `there` is what was
+    sent before, perhaps: the remote is asked. It is not asked for other small files, because
+    sending one costs no more than asking.
 
     Raises
     ------
@@ -239,19 +267,28 @@ def push_checkpoint(
     missing = {component.sha256: component for component in manifest.components}.values()
 
     def send(component: Component) -> int | None:
-        return _send(store, checkpoint, component, again)
+        ask = not again and (component.size > _SMALL or component.sha256 in there)
+        return _send(store, checkpoint, component, ask)
 
-    if len(missing) == 1:
-        sent = [send(component) for component in missing]
-    else:
-        pool = ThreadPoolExecutor(min(_THREADS, len(missing)))
-        try:
-            sent = list(pool.map(send, missing))
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    small = [component for component in missing if component.size <= _SMALL]
+    large = [component for component in missing if component.size > _SMALL]
+    sent = [*_at_once(send, small, _THREADS_SMALL), *_at_once(send, large, _THREADS)]
+    store.settle()
     store.put(key, manifest.to_bytes())
     sizes = [size for size in sent if size is not None]
     return len(sizes), sum(sizes)
+
+
+def _at_once(
+    send: Callable[[Component], int | None], components: list[Component], threads: int
+) -> list[int | None]:
+    if len(components) < 2:
+        return [send(component) for component in components]
+    pool = ThreadPoolExecutor(min(threads, len(components)))
+    try:
+        return list(pool.map(send, components))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _is_there(store: RemoteStore, key: str, manifest: Manifest) -> bool:
@@ -265,28 +302,23 @@ def _is_there(store: RemoteStore, key: str, manifest: Manifest) -> bool:
 
 
 def _send(
-    store: RemoteStore, checkpoint: Checkpoint, component: Component, again: bool
+    store: RemoteStore, checkpoint: Checkpoint, component: Component, ask: bool
 ) -> int | None:
     """Put one file, unless it is there; return its size if it was sent."""
     key = object_key(component.sha256)
-    if not again and store.size(key) == component.size:
+    if ask and store.size(key) == component.size:
         return None
     path = os.path.join(checkpoint, component.path)
     hint = "see: aexp checkpoints verify; an earlier checkpoint is used instead"
     where = f"{checkpoint.path}: {component.path}"
     try:
-        if hash_file(path) != component.sha256:
-            raise CheckpointDamaged(f"{where} is not what the manifest says", hint)
-        store.put_file(key, path, component.size)
+        store.put_file(key, path, component.size, component.sha256)
+    except Mismatch:
+        raise CheckpointDamaged(f"{where} is not what the manifest says", hint) from None
     except OSError as error:
         raise CheckpointDamaged(
             f"{where} cannot be read: {error.strerror or error}", hint
         ) from error
-    if store.size(key) != component.size:
-        raise RemoteError(
-            f"{key} was written, and is not there with its {component.size} bytes",
-            "try: aexp remote test",
-        )
     return component.size
 
 

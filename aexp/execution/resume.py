@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from aexp.errors import AexpError
+from aexp.errors import AexpError, CheckpointError
 from aexp.execution import grace
 from aexp.model import Run, printable, short
 from aexp.paths import CHECKPOINTS, INCOMING, Repo
@@ -141,9 +141,12 @@ class Resume:
             warnings.simplefilter("always")
             try:
                 found = latest(self._repo, [self._run.job_id], verify=None, past=past_of(self._run))
-            except (AexpError, OSError) as error:
-                self._say(f"no checkpoint can be read, the run starts from the beginning: {error}")
-                found = None
+            except OSError as error:
+                raise CheckpointError(
+                    f"cannot read {self._folder}: {error.strerror or error}",
+                    "the run stays queued rather than starting from the beginning; "
+                    "execute it again when its file system is well",
+                ) from error
         for warning in caught:
             self._say(str(warning.message))
         return found

@@ -5,7 +5,9 @@ than the files it names.
 """
 
 import errno
+import hashlib
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +15,7 @@ from contextlib import contextmanager, suppress
 from aexp.errors import RemoteAway, RemoteDenied, RemoteError
 from aexp.files import remove, temporary_name
 from aexp.remotes.config import Remote
-from aexp.remotes.store import fsync_folder
+from aexp.remotes.store import Mismatch, fsync_folder
 
 _INCOMING = ".incoming"
 _CHUNK = 1 << 20
@@ -27,6 +29,9 @@ class FolderStore:
         self._remote = remote
         self._root = remote.address.path
         self._swept = False
+        # Folders in which names were made since the last `settle`.
+        self._unsettled: set[str] = set()
+        self._lock = threading.Lock()
 
     def size(self, key: str) -> int | None:
         """Return an object's size, None when there is no such object."""
@@ -39,19 +44,42 @@ class FolderStore:
 
     def put(self, key: str, data: bytes) -> None:
         """Put a small object."""
-        with self._translated(key), self._incoming(key) as descriptor:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
+        self._write(key, data)
+        self.settle()
 
-    def put_file(self, key: str, path: str, size: int) -> None:
-        """Put a file's content."""
+    def put_file(self, key: str, path: str, size: int, sha256: str | None = None) -> None:
+        """Put a file's content; its name is safe only after `settle`."""
         source = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
+            if size <= _CHUNK:
+                with open(source, "rb", closefd=False) as file:
+                    data = file.read()
+                if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+                    raise Mismatch
+                self._write(key, data)
+                return
+            if sha256 is not None:
+                with open(source, "rb", closefd=False) as file:
+                    if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                        raise Mismatch
+                os.lseek(source, 0, os.SEEK_SET)
             with self._translated(key), self._incoming(key) as descriptor:
                 _copy(source, descriptor)
         finally:
             os.close(source)
+
+    def settle(self) -> None:
+        """Have the names of what was put survive a loss of power: each folder is flushed once."""
+        with self._lock:
+            folders, self._unsettled = self._unsettled, set()
+        for folder in sorted(folders):
+            fsync_folder(folder)
+
+    def _write(self, key: str, data: bytes) -> None:
+        with self._translated(key), self._incoming(key) as descriptor:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
 
     def get(self, key: str) -> bytes | None:
         """Return a small object, None when there is no such object."""
@@ -127,11 +155,13 @@ class FolderStore:
             finally:
                 os.close(descriptor)
             folder = os.path.dirname(target)
+            made = []
             if not os.path.isdir(folder):
                 os.makedirs(folder, exist_ok=True)
-                fsync_folder(os.path.dirname(folder))
+                made = [os.path.dirname(folder)]
             os.replace(temporary, target)
-            fsync_folder(folder)
+            with self._lock:
+                self._unsettled.update([folder, *made])
         except BaseException:
             remove(temporary)
             raise

@@ -1,5 +1,6 @@
 """Object stores as remotes: S3 and what obstore brings besides."""
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 from aexp.errors import RemoteAway, RemoteDenied, RemoteError
 from aexp.model import printable
 from aexp.remotes.config import Remote
+from aexp.remotes.store import CheckedReader, Mismatch
 
 # Parts of an upload: S3 takes 10,000, of 5 MiB and more.
 _PART = 8 << 20
@@ -70,16 +72,31 @@ class ObjectStore:
         with self._translated(key):
             self._store.put(key, data)
 
-    def put_file(self, key: str, path: str, size: int) -> None:
+    def put_file(self, key: str, path: str, size: int, sha256: str | None = None) -> None:
         """Put a file's content, in parts at the same time when it is large."""
         part = max(_PART, -(-size // _MAX_PARTS))
         at_once = max(2, min(_AT_ONCE, (256 << 20) // part))
         # What cannot be read here is not the remote's fault.
-        with open(path, "rb") as file, self._translated(key):
+        with open(path, "rb") as file:
             if size <= part:
-                self._store.put(key, file.read())
-            else:
-                self._store.put(key, file, chunk_size=part, max_concurrency=at_once)
+                data = file.read()
+                if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+                    raise Mismatch
+                self.put(key, data)
+                return
+            source = CheckedReader(file, size, sha256) if sha256 is not None else file
+            try:
+                with self._translated(key):
+                    self._store.put(
+                        key, source, use_multipart=True, chunk_size=part, max_concurrency=at_once
+                    )
+            except RemoteError:
+                if isinstance(source, CheckedReader) and source.is_wrong:
+                    raise Mismatch from None  # the parts that were sent become no object
+                raise
+
+    def settle(self) -> None:
+        """Do nothing: what was answered is kept."""
 
     def get(self, key: str) -> bytes | None:
         """Return a small object, None when there is no such object."""

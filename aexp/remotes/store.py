@@ -1,7 +1,8 @@
 """What every remote can do: objects by key, put whole or not at all."""
 
+import hashlib
 import os
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from aexp.errors import RemoteError
 from aexp.remotes.address import FOLDER
@@ -22,8 +23,11 @@ class RemoteStore(Protocol):
     def put(self, key: str, data: bytes) -> None:
         """Put a small object, in place of any that is there."""
 
-    def put_file(self, key: str, path: str, size: int) -> None:
-        """Put a file's content."""
+    def put_file(self, key: str, path: str, size: int, sha256: str | None = None) -> None:
+        """Put a file's content; `Mismatch`, and no object, if it is not of this SHA-256."""
+
+    def settle(self) -> None:
+        """Have what this store has put survive a loss of power there."""
 
     def get(self, key: str) -> bytes | None:
         """Return a small object, None when there is no such object."""
@@ -36,6 +40,42 @@ class RemoteStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove an object, if it is there."""
+
+
+class Mismatch(Exception):
+    """A file that was to be put has other content than it should have."""
+
+
+class CheckedReader:
+    """A file that fails at its end if it was not of a size and SHA-256.
+
+    So it is read once, and hashed while what was read before is on its way.
+    """
+
+    def __init__(self, file: BinaryIO, size: int, sha256: str) -> None:
+        self._file = file
+        self._expected = (size, sha256)
+        self._read = 0
+        self._hash = hashlib.sha256()
+        self.is_wrong = False
+
+    def read(self, size: int = -1) -> bytes:
+        """Return what comes next; raise `Mismatch` instead of saying that nothing does."""
+        data = self._file.read(size)
+        self._hash.update(data)
+        self._read += len(data)
+        if not data and size and (self._read, self._hash.hexdigest()) != self._expected:
+            self.is_wrong = True
+            raise Mismatch
+        return data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go elsewhere: the library does, to know the size, before it reads."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Return where the next read begins."""
+        return self._file.tell()
 
 
 def open_store(remote: Remote) -> RemoteStore:

@@ -1,9 +1,12 @@
 """Trainings that are killed and stopped go on as if nothing had been: each library's own."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+import aexp
 
 Story = Callable[[str], dict[str, Any]]
 pytestmark = pytest.mark.slow
@@ -73,3 +76,21 @@ def test_transformers_in_two_processes(story: Story) -> None:
     check(told, [75, 0], first=1)
     for _, _, _, files in told["broken"]["checkpoints"][1:]:
         assert {"rng_state_0.pth", "rng_state_1.pth"} < set(files)
+
+
+def test_lightning_with_shards_is_refused_before_it_trains() -> None:
+    from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
+
+    from aexp.checkpoints.callbacks.lightning import AexpCallback
+
+    def begin(strategy: Any) -> Any:
+        asked: list[str] = []
+        run = SimpleNamespace(should_stop=lambda: asked.append("whether to stop"))
+        AexpCallback(run).setup(SimpleNamespace(strategy=strategy), None, "fit")
+        return asked
+
+    assert begin(FSDPStrategy()) == begin(FSDPStrategy(state_dict_type="full")) != []
+    for shards in (FSDPStrategy(state_dict_type="sharded"), ModelParallelStrategy()):
+        with pytest.raises(aexp.CheckpointError, match="saves sharded checkpoints") as caught:
+            begin(shards)
+        assert 'state_dict_type="full"' in caught.value.hint

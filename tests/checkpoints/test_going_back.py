@@ -1,6 +1,7 @@
 """Training that goes back to an earlier checkpoint is not undone by what it had saved beyond."""
 
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import aexp
 from aexp.checkpoints.past import past_of
 from aexp.checkpoints.store import list_checkpoints
+from aexp.execution.resume import Resume
 from aexp.runs.preemption import newest_checkpoint
 from aexp.runs.store import read_run
 
@@ -109,6 +111,25 @@ def test_a_plain_command_that_goes_on_before_a_damaged_one(research: Any, repo: 
     research.aexp("run-queued", job_id)
     assert [item.step for item in list_checkpoints(repo, job_id)] == [20, 12, 11, 10]
     assert research.entry(job_id)["checkpoint"]["step"] == 12
+
+
+def test_checkpoints_that_cannot_be_looked_at_are_no_beginning(
+    repo: Any, run: Any, save: Function
+) -> None:
+    """A file system in trouble keeps the run queued: it would throw away the training so far."""
+    save(run, 3)
+    again = Resume(repo, read_run(repo, run.id), 2, print)
+    assert again.origin is not None
+    free = os.open("/", os.O_RDONLY)
+    os.close(free)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))  # not one more
+    try:
+        with pytest.raises(aexp.CheckpointError, match="Too many open files") as caught:
+            Resume(repo, again._run, 2, print)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert "stays queued" in caught.value.hint
 
 
 def flip(path: Path) -> None:

@@ -79,6 +79,7 @@ class _Callback:
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Take the signals before Lightning does: it calls what it finds."""
+        _refuse_shards(trainer.strategy)
         self.run.should_stop()
 
     def state_dict(self) -> dict[str, Any]:
@@ -173,6 +174,25 @@ class _CheckpointIO:
             epoch=checkpoint["epoch"],
             format=FORMAT,
             background=True,
+        )
+
+
+def _refuse_shards(strategy: Any) -> None:
+    """Refuse what has each process write a part of its own: here one file is the whole.
+
+    FSDP with ``state_dict_type="sharded"``, ModelParallel by default, and DeepSpeed do.
+    """
+    name = type(strategy).__name__
+    if (
+        getattr(strategy, "_state_dict_type", None) == "sharded"
+        or getattr(strategy, "_save_distributed_checkpoint", False)
+        or name.startswith("DeepSpeed")
+    ):
+        raise CheckpointError(
+            f"{name} saves sharded checkpoints, AexpCallback keeps whole ones",
+            'FSDPStrategy(state_dict_type="full") or '
+            "ModelParallelStrategy(save_distributed_checkpoint=False) save whole ones; "
+            "or save the shards' folder yourself: run.save_checkpoint",
         )
 
 
