@@ -1,11 +1,13 @@
 """``aexp logs``."""
 
+import os
 import sys
 import time
 
 import click
 
 from aexp.cli.output import note
+from aexp.errors import RunNotFound
 from aexp.model import RUNNING
 from aexp.paths import Repo
 from aexp.runs.known import read_known
@@ -30,7 +32,7 @@ def logs(job_id: str, follow: bool, attempt: int | None, only_path: bool) -> Non
       aexp logs 9f3a1b2c
       aexp logs 9f3a1b2c --follow
     """
-    repo = Repo.installed()
+    repo = Repo.find()
     if follow and not only_path and (known := read_known(repo, job_id)).machine is None:
         _follow(repo, known.run.job_id, attempt)
         return
@@ -38,6 +40,8 @@ def logs(job_id: str, follow: bool, attempt: int | None, only_path: bool) -> Non
     if only_path:
         click.echo(found.path)
         return
+    if not os.path.isfile(found.path):  # a pipe would be waited for without end
+        raise RunNotFound(f"{repo.relative(found.path)} is no file", "see what has replaced it")
     if found.machine is not None:
         note(f"the log of {found.machine}: {repo.relative(found.path)}")
     with open(found.path, "rb") as file:
@@ -66,6 +70,8 @@ def _follow(repo: Repo, job_id: str, attempt: int | None) -> None:
 
 def _copy(path: str, position: int) -> int:
     copied = 0
+    if not os.path.isfile(path):
+        return 0
     try:
         with open(path, "rb") as file:
             file.seek(position)

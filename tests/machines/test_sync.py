@@ -1,5 +1,6 @@
 """``aexp sync`` with a real sshd and rsync: counts, changes, the filter, both directions."""
 
+import os
 from typing import Any
 
 LATER = "2026-03-04T05:06:07Z"
@@ -211,3 +212,11 @@ def test_the_log_of_a_run_of_another_machine(desk: Any) -> None:
     assert "copy of far" in desk.cli("logs", own)
     desk.research.aexp("run-queued", own)
     assert "copy" not in desk.cli("logs", own)
+    log = desk.research.workspace(own) / "logs" / "1.log"
+    log.unlink()
+    os.mkfifo(log)
+    assert "is no file" in desk.cli("logs", own, rc=1)
+    assert desk.cli("logs", own, "--follow") == ""
+    # A clone that has no store prints what was brought, too.
+    (desk.root / ".runs").rename(desk.root / "elsewhere")
+    assert "far 2" in desk.cli("logs", job_id)
