@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 _FACTS = (
     "r.job_id, r.experiment_id, r.hypothesis_id, r.status, r.statepoint, r.metrics, r.tag, "
-    "r.started_at, r.ended_at, r.machine, r.queued_at, r.wallclock_s, r.cause, "
-    "r.outcome"
+    "r.started_at, r.ended_at, "
+    "CASE WHEN NOT r.in_store THEN coalesce(nullif(r.machine, ''), 'another machine') END, "
+    "r.queued_at, r.wallclock_s, r.cause, r.outcome"
 )
 _LAST = "greatest(r.queued_at, r.started_at, r.ended_at)"
 # A task of an array is also called by the array's id and its number: 4711_3.
@@ -110,8 +111,7 @@ def find_runs(catalogue: "Catalogue", query: RunQuery, limit: int | None = None)
     if limit is not None:
         sql, values = sql + " LIMIT ?", [*values, limit]
     _, rows = catalogue.rows(sql, values)
-    here = catalogue.repo.machine_label
-    return [_record(row, here) for row in rows]
+    return [_record(row) for row in rows]
 
 
 def _conditions(repo: Repo, query: RunQuery) -> tuple[list[str], list[Any]]:
@@ -183,7 +183,7 @@ def _digest(path: str) -> str | None:
     return found.hexdigest()
 
 
-def _record(row: Sequence[Any], here: str) -> RunRecord:
+def _record(row: Sequence[Any]) -> RunRecord:
     job_id, experiment, hypothesis, status, sp, metrics, tag, *rest = row
     started, ended, machine, queued, seconds, cause, outcome = rest
     return RunRecord(
@@ -196,7 +196,7 @@ def _record(row: Sequence[Any], here: str) -> RunRecord:
         tag,
         _stamp(started),
         _stamp(ended),
-        machine if machine != here else None,
+        machine,
         _stamp(queued),
         seconds,
         cause,

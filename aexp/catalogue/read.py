@@ -98,6 +98,7 @@ class Reader:
                     job_id,
                     entry,
                     source="ledger",
+                    in_store=ended is not None,
                     project=self._project,
                     sequence=sequence,
                 )
@@ -120,6 +121,7 @@ class Reader:
             run.job_id,
             told,
             source="store",
+            in_store=True,
             project=self._project,
             command=text(last.get("command")),
             sequence=record.get("sequence"),

@@ -35,6 +35,7 @@ def add_run(
     told: Mapping[str, Any],
     *,
     source: str,
+    in_store: bool,
     project: str,
     command: str | None = None,
     sequence: Any = None,
@@ -51,6 +52,8 @@ def add_run(
         Its ledger entry, or the like of it (`aexp.ledger.projection.describe`).
     source : str
         ``ledger`` or ``store``.
+    in_store : bool
+        Whether the store of this machine tells the same of it.
     project : str
         The project, where the entry names none.
     command : str, optional
@@ -84,6 +87,7 @@ def add_run(
             job_id,
             text(told.get("project")) or project,
             source,
+            in_store,
             text(told.get("status")),
             text(link.get("experiment_id")) or text(sp.get("experiment_id")),
             text(link.get("hypothesis_id")) or text(sp.get("hypothesis_id")),

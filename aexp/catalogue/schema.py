@@ -2,7 +2,7 @@
 
 from aexp.catalogue.shape import Column, Table, View
 
-VERSION = 4
+VERSION = 5
 
 # What a row belongs to, and is replaced with: a run, a file of the record, a campaign.
 RUN, FILE, CAMPAIGN = "run", "file", "campaign"
@@ -33,6 +33,7 @@ RUNS = Table(
         job_id VARCHAR the run's id, 32 hex digits
         project_slug VARCHAR the project that it belongs to
         source VARCHAR `ledger` or `store`: which of its records these are
+        in_store BOOLEAN false of a run that only the ledger tells of
         status VARCHAR one of the seven status words
         experiment_id VARCHAR its experiment
         hypothesis_id VARCHAR the hypothesis that it is linked to

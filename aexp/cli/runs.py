@@ -7,15 +7,19 @@ from aexp.cli.output import configuration, note, number, print_json, print_table
 from aexp.cli.progress_text import duration, progress_text
 from aexp.cli.rendering import JSON, Output, output_options
 from aexp.cli.run_table import print_runs
-from aexp.ledger.entries import has_entries
+from aexp.ledger.entries import has_entries, list_ledger_job_ids
 from aexp.ledger.projection import final_metrics
-from aexp.model import STATUSES, printable, section, short
+from aexp.model import STATUSES, TERMINAL_STATUSES, printable, section, short
 from aexp.paths import Repo
 from aexp.runs.facts import known_details, known_facts, last_log
 from aexp.runs.jobs import batch_slug
-from aexp.runs.known import KnownRun, find_known, read_known, record_of
+from aexp.runs.known import KnownRun, RunRecord, find_known, known_run, read_known, record_of
 from aexp.runs.progress import first_remaining_s, run_progress
+from aexp.runs.select import RunFilter
 from aexp.runs.since import since_stamp
+
+# With fewer entries to read them all is quicker than to load DuckDB.
+_MANY = 2000
 
 
 @click.command("list-runs")
@@ -51,14 +55,35 @@ def list_runs(
     if not has_entries(repo):
         repo.require_store()
     chosen = run_filter(experiment, tag, sp, hypothesis=hypothesis, status=status)
-    found = find_known(repo, chosen, since=since_stamp(since) if since is not None else None)[
-        :limit
+    moment = since_stamp(since) if since is not None else None
+    is_json = out.form == JSON
+    if len(list_ledger_job_ids(repo)) >= _MANY and (limit is not None or not is_json):
+        records = _of_catalogue(chosen, moment, limit)
+        found = {
+            run.job_id: known_run(repo, run.job_id)
+            for run in records
+            if is_json or run.status not in TERMINAL_STATUSES
+        }
+    else:
+        known = find_known(repo, chosen, since=moment)[:limit]
+        records = [record_of(one) for one in known]
+        found = {one.run.job_id: one for one in known}
+    progress = [
+        run_progress(repo, found[run.job_id].run) if run.job_id in found else None
+        for run in records
     ]
-    progress = [run_progress(repo, known.run) for known in found]
-    records = [record_of(known) for known in found]
-    facts = [known_facts(repo, known) for known in found] if out.form == JSON else None
+    facts = [known_facts(repo, found[run.job_id]) for run in records] if is_json else None
     words = f"{chosen.none()} since {since}" if since is not None else chosen.none()
     print_runs(out, records, facts=facts, progress=progress, none=words)
+
+
+def _of_catalogue(chosen: RunFilter, since: str | None, limit: int | None) -> list[RunRecord]:
+    """Return the runs by the catalogue, which does not open every entry of a long ledger."""
+    from aexp.catalogue.listing import list_runs
+    from aexp.cli.query_options import asked_catalogue
+
+    with asked_catalogue() as catalogue:
+        return list_runs(catalogue, chosen, since=since, limit=limit)
 
 
 @click.command("show-run")

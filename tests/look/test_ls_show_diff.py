@@ -34,11 +34,22 @@ def test_ls_and_find_say_the_same(lab: Any) -> None:
     listed = {row["job_id"]: row for row in lab.json("ls")}
     for row in lab.json("find"):
         other = listed[row["job_id"]]
-        for key in ("status", "experiment_id", "tag", "sp", "metrics", "ended_at", "cause"):
+        for key in (
+            "status",
+            "experiment_id",
+            "tag",
+            "sp",
+            "metrics",
+            "ended_at",
+            "cause",
+            "machine",
+        ):
             assert row[key] == other[key], (key, row)
 
 
-def test_ls_find_and_sql_have_one_order_and_the_same_numbers(lab: Any, tmp_path: Path) -> None:
+def test_ls_find_and_sql_have_one_order_and_the_same_numbers(
+    lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of one second the one queued later comes first; nested numbers have names with dots."""
     shutil.copytree(lab.root, tmp_path / "r", symlinks=True)
     other = type(lab)(tmp_path / "r")
@@ -51,6 +62,17 @@ def test_ls_find_and_sql_have_one_order_and_the_same_numbers(lab: Any, tmp_path:
     told = other.json("sql", "SELECT job_id, metrics FROM v_runs")
     assert [(row["job_id"], json.loads(row["metrics"] or "{}")) for row in told] == wanted
     assert [row["sp"]["seed"] for row in other.json("find", "--limit", "3")] == [29, 28, 27]
+    # Of a long ledger the catalogue is asked: nothing else changes.
+    asked = [
+        (), ("--csv",), ("--limit", "12", "--json"), ("--since", "2026-01-05", "--md"),
+        ("--sp", "seed=1", "--csv"), ("--status", "queued", "--limit", "2"),
+        ("--experiment", "E002", "--hypothesis", "H001", "--tag", "second"), ("--tag", "nope"),
+    ]  # fmt: skip
+    before = [(other.cli("ls", *words), other.stderr) for words in asked]
+    monkeypatch.setattr("aexp.cli.runs._MANY", 1)
+    monkeypatch.setattr("aexp.cli.runs.find_known", None)
+    for words, told in zip(asked, before, strict=True):
+        assert (other.cli("ls", *words), other.stderr) == told
     (row,) = other.json("best", "--metric", "val.acc", "--param", "seed=30")
     assert (row["value"], row["metrics"]) == (
         0.5, {"val.acc": 0.5, "val": 1, "loss": "Infinity"},
