@@ -71,6 +71,29 @@ def test_runs_of_other_experiments_stay_apart(lab: Any) -> None:
     assert "1 of 1 not finite" in text
 
 
+def test_every_condition_of_find_is_one_of_table_and_best(lab: Any) -> None:
+    for words, metric in (
+        (("--status", "failed"), "accuracy"),
+        (("--experiment", "E001", "--since", "2026-01-02"), "accuracy"),
+        (("--hypothesis", "H001", "--tag", "paper"), "loss"),
+        (("--campaign", "wider"), "accuracy"),
+        (("--outcome", "diverged"), "score"),
+        (("--param", "lr<0.1", "--metric", "accuracy>0.9"), "loss"),
+        (("--slurm-job", "4711", "--status", "failed"), "accuracy"),
+        (("--output-file", "model.pt"), "score"),
+    ):
+        found = lab.json("find", *words)
+        ids = sorted(row["job_id"] for row in found)
+        assert sorted(row["job_id"] for row in lab.json("table", "--runs", *words)) == ids != []
+        counts = [
+            row["job_id"]
+            for row in found
+            if metric in row["metrics"] and ("--status" in words or row["status"] == "complete")
+        ]
+        best = lab.json("best", "--metric", metric, "--top", "9", *words)
+        assert sorted(row["job_id"] for row in best) == sorted(counts) != []
+
+
 def test_code_versions_that_are_taken_together_are_told(lab: Any) -> None:
     lab.cli("table", "--tag", "paper", "--by", "")
     assert "average runs of different code versions" in lab.stderr
