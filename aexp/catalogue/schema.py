@@ -2,7 +2,7 @@
 
 from aexp.catalogue.shape import Column, Table, View
 
-VERSION = 5
+VERSION = 6
 
 # What a row belongs to, and is replaced with: a run, a file of the record, a campaign.
 RUN, FILE, CAMPAIGN = "run", "file", "campaign"
@@ -314,6 +314,20 @@ VIEWS: tuple[View, ...] = (
            FROM artifacts i JOIN artifacts o USING (sha256)
            WHERE i.role = 'input' AND o.role = 'output' AND i.job_id <> o.job_id
              AND i.size > 0  -- all empty files are the same""",
+    ),
+    View(
+        "cited_runs",
+        "the runs that findings cite, those of batches one by one",
+        """SELECT finding_id, job_id, 'job' AS type FROM citations WHERE type = 'job'
+           UNION
+           SELECT c.finding_id, r.job_id, 'batch'
+           FROM citations c JOIN runs r USING (experiment_id)
+           WHERE c.type = 'batch' AND len([k FOR k IN json_keys(c.selector) IF
+             (r.statepoint ->> ('$."' || k || '"'))
+               IS DISTINCT FROM (c.selector ->> ('$."' || k || '"'))
+             AND (TRY_CAST(r.statepoint ->> ('$."' || k || '"') AS DOUBLE)
+               = TRY_CAST(c.selector ->> ('$."' || k || '"') AS DOUBLE)) IS NOT true
+           ]) = 0""",
     ),
     View(
         "v_runs",

@@ -142,6 +142,13 @@ def test_the_record_its_citations_and_campaigns(place: Any) -> None:
         ("batch", None, "E001", '{"condition": "full"}', None),
         ("malformed", None, None, None, None),
     ]
+    in_batch = place.entry(3, sp={"condition": "full"})
+    place.entry(4, sp={"condition": "half"})
+    place.entry(5, sp={"condition": "full", "experiment_id": "E002"})
+    assert set(place.rows("SELECT finding_id, job_id, type FROM cited_runs")) == {
+        ("F001", cited, "job"),
+        ("F001", in_batch, "batch"),
+    }
     own = {"schema_version": 1, "id": "wide", "campaign": "wide"}
     top = ".aexp/campaigns/wide"
     campaign = {"mode": "confirmation", "created_at": NOON, "question": "why?\nsay"}
@@ -159,7 +166,8 @@ def test_the_record_its_citations_and_campaigns(place: Any) -> None:
         cited: True,
         late: False,
     }
-    assert dict(place.rows("SELECT job_id, campaigns FROM v_runs")) == {cited: ["wide"], late: None}
+    told = dict(place.rows("SELECT job_id, campaigns FROM v_runs"))
+    assert (told[cited], told[late]) == (["wide"], None)
 
 
 def test_a_file_that_cannot_be_read_costs_itself_and_a_warning(place: Any) -> None:

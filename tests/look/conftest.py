@@ -23,6 +23,16 @@ WEIGHTS = b"the weights"
 ODD_TAG = 'серия "x" | *y* <b>, z'
 
 
+FINDING = """---
+id: F001
+status: ACTIVE
+supporting_runs:
+  - {type: batch, experiment_id: E001, selector: {condition: full}}
+---
+# F001 — Full is better
+"""
+
+
 class Lab:
     """The repository, and the command line in this process."""
 
@@ -71,6 +81,12 @@ class Lab:
         names = {job_id: name for name, job_id in self.ids.items()}
         return [names[row["job_id"]] for row in self.json(*arguments)]
 
+    def write(self, name: str, text: str) -> None:
+        """Write a file of the repository."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
     def entry(self, name: str, sp: dict[str, Any], **more: Any) -> str:
         """Write a ledger entry under a name of these tests."""
         point = {"experiment_id": "E001", **sp}
@@ -95,7 +111,8 @@ class Lab:
 
 
 def fill(lab: Lab, commits: tuple[str, str]) -> None:
-    """Write the runs."""
+    """Write the runs, and a finding that cites three of them."""
+    lab.write("kb/research/findings/F001-full.md", FINDING)
     for seed, accuracy in enumerate((0.90, 0.92, 0.91)):
         lab.entry(
             f"full{seed}",

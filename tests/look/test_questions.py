@@ -42,7 +42,7 @@ def test_the_question_is_answered(lab: Any, question: str, tmp_path: Path) -> No
     assert verbs or queries
     with open_catalogue(lab.repo) as catalogue:
         for sql in queries:
-            found = catalogue.user_query(sql)
+            found = catalogue.user_query(sql.replace("9f3a1b2c", lab.ids["full0"]))
             assert found.rows, sql
             if title in BOTH:
                 assert {row[0] for row in found.rows} == set(ids[0])
