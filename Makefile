@@ -10,9 +10,11 @@ VENV := .venv
 # More than one for each CPU: many tests wait for processes that wait themselves.
 WORKERS := 3
 BIN  := $(VENV)/bin
-# A file is compiled when it is first imported: most of what is installed never is.
 PIP  := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CANDIDATES := $(PYTHON) $(if $(PYTHON),,python3 python3.14 python3.13 python3.12 python3.11 python)
+
+# With it, every process of the tests would compile what it imports once more.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -45,18 +47,18 @@ clean:
 # A stamp holds when the environment has what the target needs.
 $(VENV)/.demo: pyproject.toml | $(VENV)/.python
 	@echo "Installing aexp and what the demo needs into $(VENV) (once, a minute or two) ..."
-	@$(PIP) install --no-compile --editable '.[demo]'
+	@$(PIP) install --editable '.[demo]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.python
 	@echo "Installing aexp and what its tests need into $(VENV) (once, a minute or two) ..."
-	@$(PIP) install --no-compile --editable '.[dev]'
+	@$(PIP) install --editable '.[dev]'
 	@touch $@
 
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu gets a PyTorch without CUDA.
 $(VENV)/.trainers: $(VENV)/.dev
 	@echo "Installing the training libraries of tests/callbacks into $(VENV) (once, a minute or two) ..."
-	@$(PIP) install --no-compile $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[trainers]'
+	@$(PIP) install $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[trainers]'
 	@touch $@
 
 # A name on PATH may be a shim of a version that is not installed, so each one is tried.
