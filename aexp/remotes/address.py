@@ -99,7 +99,9 @@ def check_url(text: str) -> str:
     url = text.strip()
     if url.startswith("/"):
         # A path is taken as it is: in a URL "%" and "?" would mean something.
-        return "file://" + _quoted(os.path.normpath(url))
+        url = "file://" + _quoted("/" + os.path.normpath(url).lstrip("/"))
+        parse_url(url)
+        return url
     short = _SHORT.fullmatch(url)
     if short is not None and not short[3].startswith("//"):
         if short[2].lower() in SCHEMES:
