@@ -1,5 +1,6 @@
 """``aexp exec``: record a command as a run, and execute it at once."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -47,7 +48,7 @@ class AdhocRun(NamedTuple):
     job_id : str
         The run that it will be.
     sp, doc : dict
-        Its state point and job document.
+        Its state point and job document; no document where the run exists already.
     plan : Plan
         What is executed.
     campaign : str or None
@@ -110,13 +111,25 @@ def prepare_adhoc(
         raise UsageError("there is no command", "write it after --: aexp exec -- python train.py")
     if any("\0" in word for word in argv):
         raise UsageError("a command cannot hold a NUL character", "give binary data in a file")
-    labels = check_labels(repo, name=name, tags=tags, derived_from=derived_from)
-    if campaign is not None:
-        campaign = open_campaign(repo, campaign).campaign_id
     here = _folder(repo)
     shown = scrub_arguments(list(script.shown(repo) if script is not None else argv))
     made = _Maker(shown, here, parameters or {}, slurm.array_task(), known_code(repo))
     sp = made.of_script(repo) if script is not None else made.with_nonce(new_nonce())
+    job_id = compute_job_id(sp)
+    plan = Plan(
+        list(argv),
+        command_text(shown, here),
+        cwd=os.getcwd(),
+        reads_stdin=not sys.stdin.isatty() if sys.stdin is not None else False,
+        is_script=script is not None,
+    )
+    if os.path.isdir(repo.run_dir(job_id)):
+        # A Slurm job that starts again: what was said when it began holds. A campaign that was
+        # concluded meanwhile, or a broken sidecar, must not cost its record.
+        return AdhocRun(repo, job_id, sp, {}, plan, _if_open(repo, campaign))
+    labels = check_labels(repo, name=name, tags=tags, derived_from=derived_from)
+    if campaign is not None:
+        campaign = open_campaign(repo, campaign).campaign_id
     record: dict[str, Any] = {}
     if outputs:
         record["declared"] = {"outputs": [check_pattern("--out", item) for item in outputs]}
@@ -126,15 +139,13 @@ def prepare_adhoc(
         record["preregistration"] = registered.record
     for warning in registered.warnings:
         say(warning)
-    doc = document(labels, record)
-    plan = Plan(
-        list(argv),
-        command_text(shown, here),
-        cwd=os.getcwd(),
-        reads_stdin=not sys.stdin.isatty() if sys.stdin is not None else False,
-        is_script=script is not None,
-    )
-    return AdhocRun(repo, compute_job_id(sp), sp, doc, plan, campaign)
+    return AdhocRun(repo, job_id, sp, document(labels, record), plan, campaign)
+
+
+def _if_open(repo: Repo, campaign: str | None) -> str | None:
+    with contextlib.suppress(AexpError):
+        return None if campaign is None else open_campaign(repo, campaign).campaign_id
+    return None
 
 
 def _folder(repo: Repo) -> str:
@@ -171,14 +182,21 @@ class _Maker(NamedTuple):
         """Return the state point of a batch script.
 
         A Slurm job that starts again, after a requeue, is the run that it was before, unless
-        the code has changed meanwhile. Numbers of jobs are used again after years.
+        another commit of the code is checked out. Numbers of jobs are used again after years.
         """
         allocation = slurm.allocation()
         if allocation is None:
             return self.with_nonce(new_nonce())
         sp = self.with_nonce(f"slurm-{slurm.cluster() or ''}-{allocation}")
-        is_known = os.path.isdir(repo.run_dir(compute_job_id(sp)))
-        return sp if not is_known or slurm.restart_count() else self.with_nonce(new_nonce())
+        if not slurm.restart_count():
+            is_known = os.path.isdir(repo.run_dir(compute_job_id(sp)))
+            return self.with_nonce(new_nonce()) if is_known else sp
+        if "code_dirty" in sp:
+            # Its earlier start may have left files in the repository that git does not have.
+            for one in (sp, {**sp, "code_dirty": not sp["code_dirty"]}):
+                if os.path.isdir(repo.run_dir(compute_job_id(one))):
+                    return one
+        return sp
 
 
 def execute_adhoc(wanted: AdhocRun) -> int:
@@ -215,11 +233,16 @@ def execute_adhoc(wanted: AdhocRun) -> int:
 
 def _write(wanted: AdhocRun) -> None:
     if wanted.campaign is None:
-        create_adhoc(wanted.repo, wanted.sp, wanted.doc)
+        _create(wanted)
         return
     with joining(wanted.repo, wanted.campaign) as join:
-        create_adhoc(wanted.repo, wanted.sp, wanted.doc)
+        _create(wanted)
         join.add(wanted.job_id)
+
+
+def _create(wanted: AdhocRun) -> None:
+    if wanted.doc:
+        create_adhoc(wanted.repo, wanted.sp, wanted.doc)
 
 
 def _owner_or_none(repo: Repo, job_id: str) -> claims.Owner | None:

@@ -221,6 +221,38 @@ def test_arrays_requeues_and_jobs_that_submit_jobs(
     assert doc["status"] == "failed"
 
 
+def test_a_requeued_job_is_the_same_run_whatever_its_first_start_has_left(
+    batch: Batch, newest: Newest, research: Any
+) -> None:
+    """Results that git does not have; a campaign that was concluded, a sidecar that broke."""
+    sidecar = batch.folder / "train.aexp.toml"
+    text = "#!/bin/bash\nSOURCE\necho $AEXP_ATTEMPT; echo 1 > result.txt; exit ${FAIL:-0}\n"
+    path = batch.script(text)
+    words = 'decision = "a"\nreasoning = "b"\n'
+    sidecar.write_text(
+        '[preregistration]\nquestion = "q"\n[metrics]\nacc = "float"\n'
+        f'[outcomes.good]\ncondition = "acc > 1"\n{words}[outcomes.any]\nresidual = true\n{words}'
+    )
+    research.git("add", "-A")
+    research.git("commit", "-qm", "script")
+    research.aexp("campaign", "create", "night")
+    job = {"SLURM_JOB_ID": "4720", "AEXP_EXEC_OPTIONS": "--campaign night --tag x"}
+    assert batch.run("bash", str(path), rc=5, FAIL="5", **job).stdout == "1\n"
+    first, doc = newest()
+    assert doc["aexp_run"]["preregistration"]["mode"] == "declared"
+    research.aexp("campaign", "conclude", "night", "--outcome", "done")
+    sidecar.write_text("broken [")
+    done = batch.run("bash", str(path), **job, SLURM_RESTART_COUNT="1")
+    assert (done.stdout, "not recorded" in done.stderr) == ("2\n", False)
+    entry = research.entry(first)
+    assert (batch.count(), entry["status"], len(entry["attempts"])) == (1, "complete", 2)
+    assert (entry["outcome"], entry["tag"], entry["code_dirty"]) == ("any", "x", False)
+    # One that begins is refused by all that.
+    done = batch.run("bash", str(path), **{**job, "SLURM_JOB_ID": "4721"})
+    assert "was concluded" in done.stderr
+    assert batch.count() == 1
+
+
 def test_a_killed_job_is_settled(
     batch: Batch, newest: Newest, wait_until: Any, research: Any
 ) -> None:
