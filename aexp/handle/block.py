@@ -131,9 +131,12 @@ class Block:
             )
 
     def _register(self, run: Run) -> None:
-        """Freeze what is pre-registered, unless that was done when the run was queued."""
+        """Freeze what is pre-registered, unless that was done when the run was queued or began."""
         if run.status not in TERMINAL_STATUSES | {CREATED}:
             return
+        before = run.record.get("attempts_before", 0)
+        if run.status == CREATED and len(run.attempts) > before and self._sidecar_counts:
+            return  # it was interrupted and goes on: its numbers so far may be known
         from aexp.preregistration.by_hand import registration_by_hand, write_registration
 
         found = registration_by_hand(

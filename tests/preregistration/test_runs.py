@@ -197,11 +197,14 @@ def test_an_experiment_can_say_it_itself(desk: Any) -> None:
 
 
 BY_HAND = """\
+import os
 import sys
 import aexp
 with aexp.start("E001", {"accuracy": sys.argv[1]}, again=True, **eval(sys.argv[2])) as run:
     if sys.argv[1] == "bad":
         raise ValueError("on purpose")
+    if os.path.exists("stop"):
+        sys.exit(9)
     run.log({"accuracy": float(sys.argv[1]), "note": "x"})
 """
 
@@ -233,8 +236,20 @@ def test_runs_by_hand(desk: Any) -> None:
         "sidecar_mode": "bypassed",
         "agent_mode": "collaborative",
     }
-    # Executed again it is registered again; without a sidecar it does not begin.
+    # One that was interrupted goes on with what held when it began.
     sidecar = desk.root / PATH
+    written = sidecar.read_text()
+    (desk.root / "stop").touch()
+    by_hand(desk, "0.7", rc=9)
+    (desk.root / "stop").unlink()
+    sidecar.write_text(written.replace("0.9", "0.6"))
+    assert "has changed" in by_hand(desk, "0.7")
+    (run,) = {path.stem for path in (desk.root / ".aexp" / "ledger").glob("*.json")} - {
+        *entries.values()
+    }
+    assert desk.told(run)["outcome"] == "rest"
+    sidecar.write_text(written)
+    # Executed again it is registered again; without a sidecar it does not begin.
     sidecar.write_text(sidecar.read_text().replace("0.9", "0.99"))
     by_hand(desk, "0.95")
     assert desk.told(entries["0.95"])["outcome"] == "rest"
