@@ -109,6 +109,8 @@ class Run(NamedTuple):
         """Whether the queue executes it, or has: its last attempt is not a block by hand alone."""
         if self.status == QUEUED:
             return True
+        if self.sp.get("kind") == "adhoc" and "queued_at" not in self.queue:
+            return False  # it only has a label there
         last = self.attempts[-1] if self.attempts else {}
         by_hand = "by_hand" in last and last.get("from") != QUEUED
         return bool(self.queue) and not by_hand

@@ -18,6 +18,7 @@ from aexp.model import (
 )
 from aexp.paths import Repo
 from aexp.runs import claims
+from aexp.runs.adhoc import is_adhoc, recorded_command
 from aexp.runs.again import requeue, withdraw
 from aexp.runs.claims import Claim
 from aexp.runs.select import RunFilter
@@ -90,6 +91,10 @@ def retry_runs(
         if run.status not in (*TERMINAL_STATUSES, CREATED):
             changes.append(Change(run.job_id, run.status, False, f"is {run.status} already"))
             continue
+        refused = _no_command(run)
+        if refused is not None:
+            changes.append(Change(run.job_id, run.status, False, refused))
+            continue
         if dry_run:
             changes.append(Change(run.job_id, run.status, True, f"{run.status}, would be queued"))
             continue
@@ -99,6 +104,17 @@ def retry_runs(
         except AexpError as error:
             changes.append(Change(run.job_id, run.status, False, error.message))
     return changes
+
+
+def _no_command(run: Run) -> str | None:
+    """Return why an ad-hoc run can be executed by nobody else; None if it can."""
+    if not is_adhoc(run) or run.queue.get("runner_command_override"):
+        return None
+    try:
+        is_known = recorded_command(run) is not None
+    except AexpError as error:
+        return f"{error.message}; {error.hint}"
+    return None if is_known else "was executed by a program, not by a command: call that again"
 
 
 def _abandoned_children(repo: Repo, parents: Sequence[Run]) -> list[Run]:

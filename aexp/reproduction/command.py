@@ -12,6 +12,7 @@ from aexp.kb.frontmatter import Document
 from aexp.model import short
 from aexp.paths import Repo
 from aexp.reproduction.attempt import Recorded
+from aexp.runs.adhoc import command_text, is_adhoc, recorded_command
 
 
 class ExperimentFile(NamedTuple):
@@ -43,9 +44,18 @@ def rendered_command(repo: Repo, recorded: Recorded) -> tuple[str, str]:
     Raises
     ------
     NotReproducible
-        If the run belongs to no experiment that is known here, or that has no command.
+        If the run belongs to no experiment that is known here, or that has no command; of an
+        ad-hoc run, if its command held a secret.
     """
     run = recorded.run
+    if is_adhoc(run):
+        own = recorded_command(run)
+        if own is None:
+            raise NotReproducible(
+                f"how run {short(run.job_id)} was executed is not recorded here",
+                "reproduce it on the machine that has executed it",
+            )
+        return command_text(*own), "the command is the one in its state point"
     override = run.queue.get("runner_command_override")
     if isinstance(override, str) and override:
         command = render_runner_command(override, run.sp, run.job_id)

@@ -14,6 +14,7 @@ from aexp.reproduction.differences import differences, present_python
 from aexp.reproduction.prepare import prepare, queue_line
 from aexp.reproduction.surroundings import few, link_files, links_to_original, not_in_git
 from aexp.reproduction.worktree import check_folder, new_worktree, require_commit
+from aexp.runs.adhoc import is_adhoc, recorded_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,6 +121,8 @@ def plan_reproduction(
     repo = _repo(repo_root)
     recorded = recorded_attempt(repo, job_id, attempt)
     require_commit(repo, recorded.code)
+    if is_adhoc(recorded.run):
+        recorded_command(recorded.run)  # refuses one that held a secret
     remarks = list(recorded.unknown)
     command = recorded.command
     if command is None:
