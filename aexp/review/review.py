@@ -199,6 +199,7 @@ def judge(
     duplicates = [[row.job_id for row in group] for group in find_duplicates(rows)]
     remarks = [
         *_of_files(files, early, edited),
+        *_of_conclusion(files, rows),
         *rate_remarks(rates),
         *_of_runs(rows, duplicates),
         *_of_arms(arms, grid),
@@ -281,6 +282,16 @@ def _of_files(files: CampaignFiles, early: Sequence[str], edited: Sequence[str])
         text = f"{len(files.late)} run(s) were added after its conclusion and do not count"
         remarks.append(Remark(REMARK, "late", f"{text}: {_names(files.late)}", files.late))
     return remarks
+
+
+def _of_conclusion(files: CampaignFiles, rows: Sequence[Row]) -> list[Remark]:
+    """Name the runs whose results nobody can have known who concluded."""
+    if files.conclusion is None:
+        return []
+    at = files.conclusion.concluded_at
+    later = tuple(row.job_id for row in rows if row.ended_at is not None and row.ended_at > at)
+    text = f"{len(later)} run(s) ended, or were executed again, after its conclusion"
+    return [Remark(REMARK, "after", f"{text}: {_names(later)}", later)] if later else []
 
 
 def rate_remarks(rates: Sequence[Rate]) -> list[Remark]:

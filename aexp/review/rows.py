@@ -43,6 +43,8 @@ class Row(NamedTuple):
         ``declared``, ``bypassed`` or ``none``.
     freshness : str or None
         ``fresh``, ``stale``, ...; None where it was not judged.
+    ended_at : str or None
+        When it ended.
     """
 
     job_id: str
@@ -56,6 +58,7 @@ class Row(NamedTuple):
     is_residual: bool | None = None
     sidecar_mode: str | None = None
     freshness: str | None = None
+    ended_at: str | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -65,7 +68,7 @@ class Row(NamedTuple):
 
 _RUNS = """
 SELECT job_id, experiment_id, status, statepoint, wallclock_s, code_dirty, outcome,
-       outcome_residual, sidecar_mode
+       outcome_residual, sidecar_mode, strftime(ended_at, '%Y-%m-%dT%H:%M:%SZ')
 FROM runs WHERE job_id IN (SELECT unnest(?::VARCHAR[]))
 """
 _METRICS = """
@@ -82,7 +85,7 @@ def read_rows(catalogue: "Catalogue", job_ids: Sequence[str]) -> list[Row]:
         if value is not None:
             metrics.setdefault(job_id, {})[key] = value
     found = {}
-    for job_id, experiment, status, point, seconds, dirty, *judged in catalogue.rows(
+    for job_id, experiment, status, point, seconds, dirty, *judged, ended in catalogue.rows(
         _RUNS, [wanted]
     ).rows:
         found[job_id] = Row(
@@ -94,7 +97,7 @@ def read_rows(catalogue: "Catalogue", job_ids: Sequence[str]) -> list[Row]:
             seconds,
             dirty,
             *judged,
-        )
+        )._replace(ended_at=ended)
     return [found.get(job_id) or Row(job_id) for job_id in wanted]
 
 

@@ -104,6 +104,19 @@ def test_every_rate_says_of_how_many_runs_it_could_be_told(lab: Any) -> None:
     assert ("remark", "not here") in kinds(found)
 
 
+def test_a_result_that_came_after_the_conclusion_is_named(lab: Any) -> None:
+    """Executed again, or still running then: nobody who concluded has seen it."""
+    known, again, waits = lab.entry(0), lab.entry(1), lab.entry(2)
+    lab.campaign(runs=[known, again, waits])
+    lab.cli("campaign", "conclude", "wide", "--outcome", "supported")
+    assert "after" not in dict(map(reversed, kinds(lab.json("campaign", "review", "wide"))))
+    assert lab.entry(1, 0.9, ended_at="2099-01-01T00:00:00Z") == again
+    (remark,) = [
+        one for one in lab.json("campaign", "review", "wide")["remarks"] if one["kind"] == "after"
+    ]
+    assert (remark["severity"], remark["runs"]) == ("remark", [again])
+
+
 def test_a_campaign_without_runs_is_reviewed(lab: Any) -> None:
     lab.campaign("wide")
     assert lab.json("campaign", "review", "wide", "--strict")["runs"] == 0
