@@ -14,12 +14,17 @@ _MAX_NAMES = 1000
 _OF_THE_RUN = frozenset(
     {
         "AEXP_ATTEMPT",
+        "AEXP_CHECKPOINT_DIR",
         "AEXP_CLAIM",
+        "AEXP_ENDS_AT",
         "AEXP_JOB_ID",
         "AEXP_JOB_WORKSPACE",
         "AEXP_METRICS_PATH",
         "AEXP_PRELUDE",
+        "AEXP_RESUME_FROM",
         "AEXP_STATEPOINT_PATH",
+        "AEXP_STOP_PATH",
+        "AEXP_TRACKER_VARIABLES",
     }
 )
 

@@ -13,10 +13,11 @@ from aexp.environment.record import PYTHON_VARIABLE, record_environment
 from aexp.errors import AexpError
 from aexp.execution import grace
 from aexp.execution.gpus import Lease, lease
+from aexp.execution.inherited import end_of_time, inherited
 from aexp.execution.outcome import classify, was_asked_to_end, was_killed
 from aexp.execution.plan import PRELUDE_VARIABLE, Plan, plan_command
 from aexp.execution.process import Command, Finished, Output
-from aexp.execution.resume import RESUME_VARIABLE, Resume
+from aexp.execution.resume import Resume
 from aexp.execution.signals import FORWARDED, SignalBox
 from aexp.execution.uploads import finish_uploads
 from aexp.files import remove, write_atomic
@@ -162,15 +163,16 @@ class Attempt:
         resume.prepare()
         timeout = run.record.get("timeout_s")
         timeout_s = timeout if isinstance(timeout, (int, float)) else None
+        around = self._environment(number, metrics_path, devices)
         output = Output(log)
         try:
             command = Command(
                 plan.arguments,
                 cwd=plan.cwd or self.repo.root,
                 env={
-                    **self._environment(number, metrics_path, devices),
+                    **around,
                     **resume.environment(),
-                    **({"AEXP_ENDS_AT": f"{time.time() + timeout_s:.3f}"} if timeout_s else {}),
+                    **end_of_time(around, time.time() + timeout_s if timeout_s else None),
                 },
                 keep_open=devices.descriptors,
                 reads_stdin=plan.reads_stdin,
@@ -268,10 +270,9 @@ class Attempt:
         return finished
 
     def _environment(self, number: int, metrics_path: str, devices: Lease) -> Mapping[str, str]:
-        inherited = {key: item for key, item in os.environ.items() if key != RESUME_VARIABLE}
         return {
             "PYTHONUNBUFFERED": "1",  # so that a Python command's output is seen live
-            **inherited,
+            **inherited(),
             **devices.environment(),
             **(self._sidecar.environment if self._sidecar is not None else {}),
             "AEXP_JOB_ID": self.job_id,

@@ -24,6 +24,8 @@ from aexp.runs.document import run_lock
 from aexp.runs.store import read_run
 
 MARKER_VARIABLE = "AEXP_CLAIM"
+# Names of the variables by which a command opens its run of a tracker: not for runs within it.
+TRACKER_VARIABLES = "AEXP_TRACKER_VARIABLES"
 # A command may fork while it is being ended: look again until nothing is left.
 _KILL_ROUNDS = 50
 

@@ -17,6 +17,7 @@ from typing import Any
 from aexp.errors import AexpError
 from aexp.model import Run, printable
 from aexp.paths import Repo
+from aexp.runs.claims import TRACKER_VARIABLES
 from aexp.trackers.binding import bind, wanted
 from aexp.trackers.contract import TrackerAdapter, TrackerBinding, call_supported
 from aexp.trackers.files import (
@@ -72,7 +73,9 @@ class Sidecar:
             self._process = self._start()  # it takes its time, and opens nothing yet
             binding = bind(repo, run, settings)
             if kind.environment is not TrackerAdapter.environment:
-                self.environment = self._ask_environment(run, settings, binding)
+                told = self._ask_environment(run, settings, binding)
+                names = {TRACKER_VARIABLES: " ".join(sorted(told))}
+                self.environment = {**told, **(names if told else {})}
         except Exception as error:
             self._complain(_words(error), getattr(error, "hint", None))
 

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import aexp
 SHOW = (
     "import json, os, sys;"
     "print(json.dumps([os.getcwd(), {k: v for k, v in os.environ.items()"
-    " if k.startswith(('AEXP_', 'CUDA_'))}]))"
+    " if k.startswith(('AEXP_', 'CUDA_', 'WANDB_'))}]))"
 )
 
 
@@ -39,6 +40,30 @@ def test_the_environment_and_the_folder_of_a_command(research: Any, show: str) -
     assert statepoint["seed"] == 0
     assert statepoint["model"] == "base"
     assert Path(env["AEXP_METRICS_PATH"]).parent == workspace
+
+
+def test_a_run_within_a_run_has_nothing_of_it_but_the_end_of_its_time(
+    research: Any, show: str
+) -> None:
+    """Neither its checkpoint nor its tracker's run; sbatch hands on a time that is over."""
+    research.experiment(f"{sys.executable} -P -m aexp exec -- {show}")
+    outer = research.one("seed=0", "--timeout", "100s")
+    other = {"WANDB_RUN_ID": "other", "WANDB_DIR": "there", "WANDB_MODE": "offline"}
+    other |= {"AEXP_TRACKER_VARIABLES": "WANDB_DIR WANDB_RUN_ID", "AEXP_RESUME_FROM": "there"}
+    other |= {"AEXP_CHECKPOINT_DIR": "there", "AEXP_CLAIM": "x", "AEXP_ENDS_AT": "1.5"}
+    other |= {"AEXP_JOB_ID": "0" * 32, "AEXP_JOB_WORKSPACE": "/nowhere"}
+    done = research.aexp("run-queued", outer, env=other)
+    (_, env) = json.loads(next(line for line in done.stdout.splitlines() if line[0] == "["))
+    assert env["AEXP_JOB_ID"] not in (outer, "0" * 32)
+    assert Path(env["AEXP_CHECKPOINT_DIR"]).is_relative_to(research.workspace(env["AEXP_JOB_ID"]))
+    assert {name: env[name] for name in env if name.startswith("WANDB")} == {
+        "WANDB_MODE": "offline"
+    }
+    assert "AEXP_RESUME_FROM" not in env
+    assert 0 < float(env["AEXP_ENDS_AT"]) - time.time() < 100  # of the run around it
+    done = research.aexp("exec", "--", *show.split(), env=other)
+    (_, env) = json.loads(done.stdout)
+    assert not {"AEXP_ENDS_AT", "AEXP_RESUME_FROM", "WANDB_RUN_ID", "WANDB_DIR"} & env.keys()
 
 
 def test_the_next_attempt_has_the_next_number_and_its_own_log(research: Any) -> None:
