@@ -1,31 +1,25 @@
 """A repository with git and a ledger; campaigns need nothing else."""
 
 import json
-import os
 import subprocess
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from aexp.cli.commands import cli
-from aexp.errors import AexpError
 from aexp.paths import Repo
 from aexp.runs.store import compute_job_id
+from tests.in_process import CommandLine
 
 NOW = "2026-01-02T03:04:05Z"
 
 
-class Lab:
+class Lab(CommandLine):
     """One clone, and the command line in this process."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.warnings: list[str] = []
-        self.stderr = ""
 
     @property
     def repo(self) -> Repo:
@@ -77,30 +71,6 @@ class Lab:
         }
         self.write(f".aexp/ledger/{job_id}.json", json.dumps(entry))
         return job_id
-
-    def cli(self, *arguments: str, rc: int = 0) -> str:
-        """Call a verb as a user in the repository would; return what it printed."""
-        before = os.getcwd()
-        os.chdir(self.root)
-        try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
-                done = CliRunner().invoke(cli, arguments)
-        finally:
-            os.chdir(before)
-        self.warnings = [str(one.message) for one in caught]
-        self.stderr, code = done.stderr, done.exit_code
-        if isinstance(done.exception, AexpError):
-            code = done.exception.exit_code
-            self.stderr += f"error: {done.exception.message}\nhint: {done.exception.hint}\n"
-        elif done.exception is not None and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        assert code == rc, (arguments, code, done.output, self.stderr)
-        return done.stdout
-
-    def json(self, *arguments: str, rc: int = 0) -> Any:
-        """Call a verb with ``--json`` and return what it printed."""
-        return json.loads(self.cli(*arguments, "--json", rc=rc))
 
     def campaign(self, campaign_id: str = "wide", *more: str, runs: Any = ()) -> None:
         """Create a campaign with some runs."""

@@ -9,21 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from aexp.catalogue import Catalogue, open_catalogue
 from aexp.catalogue.verify import Difference, compare
 from aexp.paths import Repo
+from tests.in_process import CommandLine
 
 STAMP = "2026-01-02T03:04:05Z"
 
 
-class Place:
+class Place(CommandLine):
     """A repository, and what writes its files as aexp does: whole, by rename."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.stderr = self.stdout = ""
         for folder in (".git", ".aexp/ledger", ".runs/.signac", ".runs/workspace"):
             (root / folder).mkdir(parents=True)
         (root / ".runs/.signac/config").write_text("schema_version = 2\n")
@@ -85,22 +84,6 @@ class Place:
         """Return where the catalogue and a rebuild of it in memory differ."""
         with self.open() as one, self.open(in_memory=True) as truth:
             return compare(one, truth)
-
-    def cli(self, *arguments: str, rc: int = 0) -> str:
-        """Run a verb in this process and return what it printed."""
-        from aexp.cli.commands import cli
-
-        before = os.getcwd()
-        os.chdir(self.root)
-        try:
-            done = CliRunner().invoke(cli, arguments)
-        finally:
-            os.chdir(before)
-        if done.exception is not None and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        assert done.exit_code == rc, (done.output, done.exit_code)
-        self.stderr, self.stdout = done.stderr, done.stdout_bytes.decode()
-        return done.stdout
 
     @property
     def files(self) -> list[str]:

@@ -256,8 +256,8 @@ def test_numbers_and_times_of_every_form(place: Any, tmp_path: Path) -> None:
     with place.open() as catalogue:
         assert [i for i, _ in catalogue.user_query(zoned).rows] == list(range(8, -1, -1))
     place.cli("sql", "FROM range(3)", "--max-rows", "3")
-    with pytest.raises(UsageError, match="more than 2 rows"):
-        place.cli("sql", "FROM range(3)", "--max-rows", "2")
+    place.cli("sql", "FROM range(3)", "--max-rows", "2", rc=2)
+    assert "more than 2 rows" in place.stderr
 
 
 def test_limits(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,9 +282,9 @@ def test_the_verb_says_what_is_wrong(place: Any) -> None:
         ("DELETE FROM runs", "only SELECT"),
         ("SELECT nothing FROM runs", "nothing"),
     ):
-        with pytest.raises(UsageError, match=said) as refused:
-            place.cli("sql", query)
-        assert refused.value.hint
+        place.cli("sql", query, rc=2)
+        assert said in place.stderr
+        assert "\nhint: " in place.stderr
     assert (
         "exclude each other" in place.cli("sql", "SELECT 1", "--csv", "--md", rc=2) + place.stderr
     )

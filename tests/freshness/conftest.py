@@ -1,55 +1,29 @@
 """A research repository whose runs declare files, with the command line in this process."""
 
-import contextlib
-import json
-import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from aexp.cli.commands import cli
-from aexp.errors import AexpError
 from aexp.files import pretty_json
 from aexp.paths import Repo
 from aexp.runs.store import compute_job_id
+from tests.in_process import CommandLine
 
 SCRIPT = "read line < data.csv; echo $line $1 > out-$1.txt\n"
 FILES = 'inputs: [data.csv]\noutputs: ["out-{seed}.txt"]\n'
 
 
-class Bench:
+class Bench(CommandLine):
     """The repository, and what tests do with it."""
 
     def __init__(self, research: Any) -> None:
         self.research = research
         self.root: Path = research.root
-        self.stderr = ""
 
     @property
     def repo(self) -> Repo:
         return Repo(self.root)
-
-    def cli(self, *arguments: str, rc: int = 0, cwd: Path | None = None) -> str:
-        """Run a verb in the repository; return what it printed, remarks are in `stderr`."""
-        with contextlib.chdir(cwd or self.root), warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            done = CliRunner().invoke(cli, arguments)
-        error = done.exception
-        code, self.stderr = done.exit_code, done.stderr
-        if isinstance(error, AexpError):
-            code = error.exit_code
-            self.stderr += f"error: {error.message}\nhint: {error.hint}\n"
-        elif error is not None and not isinstance(error, SystemExit):
-            raise error
-        self.stderr += "".join(f"warning: {one.message}\n" for one in caught)
-        assert code == rc, (arguments, code, done.stdout, self.stderr)
-        return done.stdout
-
-    def json(self, *arguments: str, rc: int = 0, cwd: Path | None = None) -> Any:
-        """Run a verb with --json; return what it printed."""
-        return json.loads(self.cli(*arguments, "--json", rc=rc, cwd=cwd))
 
     def git(self, *arguments: str) -> str:
         """Run git in the repository."""

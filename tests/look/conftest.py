@@ -1,23 +1,19 @@
 """A repository with a ledger of two machines, a queued run and a campaign; nothing changes it."""
 
-import contextlib
 import json
 import shutil
 import subprocess
 import time
-import warnings
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from aexp.cli.commands import cli
-from aexp.errors import AexpError
 from aexp.model import utc_at
 from aexp.paths import Repo
 from aexp.runs.store import compute_job_id
+from tests.in_process import CommandLine
 
 WEIGHTS = b"the weights"
 ODD_TAG = 'серия "x" | *y* <b>, z'
@@ -33,12 +29,11 @@ supporting_runs:
 """
 
 
-class Lab:
+class Lab(CommandLine):
     """The repository, and the command line in this process."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.stderr = ""
         self.ids: dict[str, str] = {}
 
     odd_tag = ODD_TAG
@@ -55,26 +50,6 @@ class Lab:
             ["git", *who, *arguments], cwd=self.root, capture_output=True, text=True, check=True
         )
         return done.stdout
-
-    def cli(self, *arguments: str, rc: int = 0) -> str:
-        """Run a verb in the repository; return what it printed, remarks are in `stderr`."""
-        with contextlib.chdir(self.root), warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            done = CliRunner().invoke(cli, arguments)
-        error = done.exception
-        code, self.stderr = done.exit_code, done.stderr
-        if isinstance(error, AexpError):
-            code = error.exit_code
-            self.stderr += f"error: {error.message}\nhint: {error.hint}\n"
-        elif error is not None and not isinstance(error, SystemExit):
-            raise error
-        self.stderr += "".join(f"warning: {one.message}\n" for one in caught)
-        assert code == rc, (arguments, code, done.stdout, self.stderr)
-        return done.stdout
-
-    def json(self, *arguments: str) -> Any:
-        """Run a verb with --json; return what it printed."""
-        return json.loads(self.cli(*arguments, "--json"))
 
     def names(self, *arguments: str) -> list[str]:
         """Run a verb that lists runs; return the names that they have in these tests."""

@@ -13,18 +13,15 @@ import socket
 import subprocess
 import sys
 import tempfile
-import warnings
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from click.testing import CliRunner
 
-from aexp.cli.commands import cli
-from aexp.errors import AexpError
 from aexp.files import pretty_json
 from aexp.runs.store import compute_job_id
+from tests.in_process import CommandLine
 
 HERE = Path(__file__).parent
 _SERVER = """
@@ -156,7 +153,7 @@ def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield made
 
 
-class Desk:
+class Desk(CommandLine):
     """A repository with as many entries as a test wants, and a way to the other machine."""
 
     def __init__(self, research: Any, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,22 +194,11 @@ class Desk:
 
     def cli(self, *arguments: str, rc: int = 0, root: Path | None = None) -> str:
         """Call the command line in this process; return what it said, errors too."""
-        self._monkeypatch.chdir(root or self.root)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            done = CliRunner().invoke(cli, arguments)
-        said, code = done.output, done.exit_code
-        if isinstance(done.exception, AexpError):
-            error = done.exception
-            said, code = f"{said}error: {error.message}\nhint: {error.hint}", error.exit_code
-        elif done.exception is not None and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        assert code == rc, (arguments, code, said)
-        return said
+        return super().cli(*arguments, rc=rc, cwd=root) + self.stderr
 
     def json(self, *arguments: str, rc: int = 0, root: Path | None = None) -> Any:
         """Return what a verb prints with ``--json``."""
-        return json.loads(self.cli(*arguments, "--json", rc=rc, root=root))
+        return json.loads(super().cli(*arguments, "--json", rc=rc, cwd=root))
 
     def add_remote(self, name: str = "engaging") -> None:
         """Name the folder at the other machine; it does not exist yet."""

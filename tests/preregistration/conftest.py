@@ -1,16 +1,13 @@
 """A repository with a script that has a sidecar, and the command line in this process."""
 
-import contextlib
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from aexp.cli.commands import cli
-from aexp.errors import AexpError, GateError
+from aexp.errors import GateError
+from tests.in_process import CommandLine
 
 SCRIPT = """\
 import json, os, sys
@@ -46,14 +43,18 @@ reasoning = "whatever else"
 COMMAND = "python scripts/experiments/train_model.py {json}"
 
 
-class Desk:
+class Desk(CommandLine):
     """The repository and its verbs."""
 
     def __init__(self, research: Any) -> None:
         self.research = research
         self.root: Path = research.root
-        self.stderr = ""
-        self.reason: dict[str, Any] = {}
+
+    @property
+    def reason(self) -> dict[str, Any]:
+        """Why the gate has refused, for programs."""
+        assert isinstance(self.error, GateError)
+        return self.error.reason
 
     def write(self, name: str, text: str) -> Path:
         """Write a file of the repository."""
@@ -61,24 +62,6 @@ class Desk:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         return path
-
-    def cli(self, *arguments: str, rc: int = 0) -> str:
-        """Run a verb; return what it printed, remarks are in `stderr`."""
-        with contextlib.chdir(self.root), warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            done = CliRunner().invoke(cli, arguments)
-        error, code = done.exception, done.exit_code
-        self.stderr = done.stderr
-        if isinstance(error, AexpError):
-            code = error.exit_code
-            self.stderr += f"error: {error.message}\nhint: {error.hint}\n"
-            if isinstance(error, GateError):
-                self.reason = error.reason
-        elif error is not None and not isinstance(error, SystemExit):
-            raise error
-        self.stderr += "".join(f"warning: {one.message}\n" for one in caught)
-        assert code == rc, (arguments, code, done.stdout, self.stderr)
-        return done.stdout
 
     def add(self, *rows: Any, options: tuple[str, ...] = (), command: str = COMMAND) -> list[str]:
         """Queue one run per metrics object that its script is to write; return the ids."""
