@@ -6,10 +6,9 @@ import click
 
 from aexp.cli.options import json_option
 from aexp.cli.output import note, print_json, print_table
+from aexp.freshness.verdict import REASONS
 from aexp.model import STATUSES, check_experiment_id, printable, short
-from aexp.paths import Repo
-
-_REASONS = ("code", "command", "parameters", "sidecar", "input", "environment", "upstream")
+from aexp.runs.known import find_repo
 
 
 @click.command("check")
@@ -28,7 +27,7 @@ _REASONS = ("code", "command", "parameters", "sidecar", "input", "environment", 
 @click.option(
     "--ignore",
     multiple=True,
-    type=click.Choice(_REASONS),
+    type=click.Choice(REASONS),
     help="A reason that does not count; can be repeated.",
 )
 @click.option("--strict", is_flag=True, help="Exit with 3 when a run cannot be verified.")
@@ -62,7 +61,7 @@ def check(
     from aexp.freshness.check import check as judge
     from aexp.runs.known import read_known
 
-    repo = Repo.find()
+    repo = find_repo()
     report = judge(
         repo,
         job_ids={read_known(repo, run).run.job_id for run in runs} if runs else None,

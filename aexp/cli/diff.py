@@ -8,10 +8,8 @@ import click
 
 from aexp.cli.output import note, number, print_table
 from aexp.cli.rendering import Output, cell, exact, output_options, render
-from aexp.ledger.entries import has_entries
 from aexp.model import printable, short
-from aexp.paths import Repo
-from aexp.runs.known import read_known
+from aexp.runs.known import find_repo, read_known
 
 if TYPE_CHECKING:
     from aexp.catalogue.compare import Comparison, Difference
@@ -36,9 +34,7 @@ def diff(one: str, other: str, exit_code: bool, out: Output) -> None:
     """
     from aexp.catalogue.compare import compare_runs
 
-    repo = Repo.find()
-    if not has_entries(repo):
-        repo.require_store()
+    repo = find_repo()
     a, b = read_known(repo, one), read_known(repo, other)
     found = compare_runs(repo, a, b)
     ids = [a.run.job_id, b.run.job_id]

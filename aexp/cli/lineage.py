@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aexp.cli.output import note, print_json
-from aexp.errors import RunNotFound
+from aexp.cli.output import print_json
+from aexp.cli.query_options import asked_catalogue
+from aexp.errors import CorruptFile, RunNotFound
 from aexp.model import printable, short
-from aexp.paths import Repo
 
 if TYPE_CHECKING:
     from aexp.catalogue.lineage import Edge, Lineage, Node
@@ -32,8 +32,8 @@ def lineage(run: str, up: bool, down: bool, depth: int | None, style: str, as_js
     """Show what a run builds on, and what builds on it.
 
     A parent is a run that it was derived from (--derived-from), that it waited for (--after),
-    whose checkpoint it went on from, or that has made one of its inputs, to the byte. A
-    parent that is not known here is shown by its id.
+    whose checkpoint it began with or went on from, or that has made one of its inputs, to
+    the byte. A parent that is not known here is shown by its id.
 
     \b
     Examples:
@@ -41,17 +41,13 @@ def lineage(run: str, up: bool, down: bool, depth: int | None, style: str, as_js
       aexp lineage 9f3a1b2c --up --format json
       aexp lineage 9f3a1b2c --format dot | dot -Tsvg > lineage.svg
     """
-    from aexp.catalogue import open_catalogue
     from aexp.catalogue.lineage import named_run, trace
     from aexp.runs.known import read_known
 
-    repo = Repo.find()
-    with open_catalogue(repo) as catalogue:
-        for warning in catalogue.warnings:
-            note(f"warning: {printable(warning)}")
+    with asked_catalogue() as catalogue:
         try:
-            job_id = read_known(repo, run).run.job_id
-        except RunNotFound:
+            job_id = read_known(catalogue.repo, run).run.job_id
+        except (RunNotFound, CorruptFile):
             named = named_run(catalogue, run.strip().lower())
             if named is None:
                 raise

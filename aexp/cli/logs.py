@@ -8,10 +8,9 @@ import click
 
 from aexp.cli.output import note
 from aexp.errors import RunNotFound
-from aexp.ledger.entries import has_entries
 from aexp.model import RUNNING
 from aexp.paths import Repo
-from aexp.runs.known import read_known
+from aexp.runs.known import find_repo, read_known
 from aexp.runs.logs import find_log
 from aexp.runs.store import read_run
 
@@ -33,9 +32,7 @@ def logs(job_id: str, follow: bool, attempt: int | None, only_path: bool) -> Non
       aexp logs 9f3a1b2c
       aexp logs 9f3a1b2c --follow
     """
-    repo = Repo.find()
-    if not has_entries(repo):
-        repo.require_store()
+    repo = find_repo()
     if follow and not only_path and (known := read_known(repo, job_id)).machine is None:
         _follow(repo, known.run.job_id, attempt)
         return

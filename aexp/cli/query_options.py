@@ -9,9 +9,8 @@ import click
 
 from aexp.cli.options import since_option
 from aexp.cli.output import note
-from aexp.ledger.entries import has_entries
 from aexp.model import STATUSES, check_experiment_id, check_hypothesis_id, check_tag, printable
-from aexp.paths import Repo
+from aexp.runs.known import find_repo
 from aexp.runs.since import since_stamp
 
 if TYPE_CHECKING:
@@ -88,9 +87,7 @@ def asked_catalogue() -> "Iterator[Catalogue]":
     """Open the catalogue of this repository, and say what could not be read."""
     from aexp.catalogue import open_catalogue
 
-    repo = Repo.find()
-    if not has_entries(repo):
-        repo.require_store()
+    repo = find_repo()
     with open_catalogue(repo) as catalogue:
         for line in catalogue.warnings:
             note(f"warning: {printable(line)}")

@@ -7,13 +7,21 @@ from aexp.cli.output import configuration, note, number, print_json, print_table
 from aexp.cli.progress_text import duration, progress_text
 from aexp.cli.rendering import JSON, Output, output_options
 from aexp.cli.run_table import print_runs
-from aexp.ledger.entries import has_entries, list_ledger_job_ids
+from aexp.ledger.entries import list_ledger_job_ids
 from aexp.ledger.projection import final_metrics
 from aexp.model import STATUSES, TERMINAL_STATUSES, printable, section, short
 from aexp.paths import Repo
 from aexp.runs.facts import known_details, known_facts, last_log
 from aexp.runs.jobs import batch_slug
-from aexp.runs.known import KnownRun, RunRecord, find_known, known_run, read_known, record_of
+from aexp.runs.known import (
+    KnownRun,
+    RunRecord,
+    find_known,
+    find_repo,
+    known_run,
+    read_known,
+    record_of,
+)
 from aexp.runs.progress import first_remaining_s, run_progress
 from aexp.runs.select import RunFilter
 from aexp.runs.since import since_stamp
@@ -51,9 +59,7 @@ def list_runs(
       aexp ls --since 7d
       aexp list-runs --experiment E001 --status complete --csv
     """
-    repo = Repo.find()
-    if not has_entries(repo):
-        repo.require_store()
+    repo = find_repo()
     chosen = run_filter(experiment, tag, sp, hypothesis=hypothesis, status=status)
     moment = since_stamp(since) if since is not None else None
     is_json = out.form == JSON
@@ -97,9 +103,7 @@ def show_run(job_id: str, as_json: bool) -> None:
       aexp show 9f3a1b2c
       aexp show-run 9f3a1b2c --json
     """
-    repo = Repo.find()
-    if not has_entries(repo):
-        repo.require_store()
+    repo = find_repo()
     known = read_known(repo, job_id)
     if as_json:
         print_json(known_details(repo, known))

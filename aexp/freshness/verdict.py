@@ -30,7 +30,8 @@ class Reason(NamedTuple):
     state : str
         What it makes of the run: ``stale``, ``output`` or ``unverifiable``.
     kind : str
-        One of `REASONS`, or ``missing`` and ``changed`` of outputs.
+        One of `REASONS`; of outputs ``missing``, ``changed``, or ``outputs`` where that
+        cannot be told.
     detail : str
         Which one, for people.
     """

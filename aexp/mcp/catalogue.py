@@ -341,8 +341,8 @@ def lineage(
 ) -> Lineage:
     """Show what a run builds on, and what builds on it, with the reason for each link.
 
-    A parent is a run that it was derived from, that it waited for, whose checkpoint it went
-    on from, or that has made one of its inputs, to the byte.
+    A parent is a run that it was derived from, that it waited for, whose checkpoint it began
+    with or went on from, or that has made one of its inputs, to the byte.
     """
     full_id = read_known(repo, job_id).run.job_id
     with open_catalogue(repo) as catalogue:

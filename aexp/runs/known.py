@@ -4,9 +4,10 @@ import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from aexp.ledger.entries import list_ledger_job_ids, load_ledger_entry
+from aexp.errors import CorruptFile
+from aexp.ledger.entries import has_entries, list_ledger_job_ids, load_ledger_entry
 from aexp.ledger.projection import RECORD_KEYS, final_metrics
-from aexp.model import TERMINAL_STATUSES, Run, section
+from aexp.model import TERMINAL_STATUSES, Run, section, short
 from aexp.paths import STATEPOINT, Repo
 from aexp.runs.earlier import ended_elsewhere
 from aexp.runs.select import RunFilter
@@ -80,6 +81,18 @@ class RunRecord(NamedTuple):
     outcome: str | None = None
 
 
+def find_repo() -> Repo:
+    """Return the repository around, which has a run store or a ledger to tell of.
+
+    Raises
+    ------
+    RepoNotFound, NotInstalled
+        If there is none, or it was never set up.
+    """
+    repo = Repo.find()
+    return repo if has_entries(repo) else repo.require_store()
+
+
 def find_known(repo: Repo, chosen: RunFilter, *, since: str | None = None) -> list[KnownRun]:
     """Return the matching runs, the one that something happened to last first.
 
@@ -125,11 +138,18 @@ def known_run(repo: Repo, job_id: str) -> KnownRun:
     RunNotFound
         If neither knows it.
     CorruptFile
-        If what the store has of it cannot be read.
+        If what the store has of it cannot be read, or what the ledger alone has.
     """
     entry = load_ledger_entry(repo, job_id)
     if entry is not None and not os.path.exists(repo.run_file(job_id, STATEPOINT)):
         return of_entry(job_id, entry)
+    path = repo.ledger_path(job_id)
+    if entry is None and os.path.lexists(path) and not os.path.isdir(repo.run_dir(job_id)):
+        name = repo.relative(path)
+        raise CorruptFile(
+            f"all that is known here of run {short(job_id)} is {name}, which is damaged",
+            f"what is wrong: aexp ledger verify; as it was committed: git checkout -- {name}",
+        )
     return _unless_ended_elsewhere(read_run(repo, job_id), entry)
 
 

@@ -173,6 +173,6 @@ def _unknown(repo: Repo, job_id: str) -> RunNotFound:
     if any(entry.startswith(job_id) for entry in list_ledger_job_ids(repo)):
         return RunNotFound(
             f"run {short(job_id)} is not in this store; by its ledger entry it ran elsewhere",
-            f"see {repo.relative(repo.ledger_dir)}/",
+            f"what the ledger has of it: aexp show {short(job_id)}",
         )
     return RunNotFound(f"no run begins with {job_id}", "see: aexp list-runs")

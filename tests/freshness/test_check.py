@@ -166,7 +166,7 @@ def test_every_run_of_this_project_and_no_other(bench: Bench, tmp_path: Path) ->
     assert bench.json("check", cwd=other)["checked"] == 0
 
 
-def test_a_wrong_call_is_refused(bench: Bench) -> None:
+def test_a_wrong_call_is_refused(bench: Bench, tmp_path: Path) -> None:
     for arguments, code, said in (
         (("--status", "bogus"), 2, "bogus"),
         (("--ignore", "bogus"), 2, "bogus"),
@@ -176,6 +176,12 @@ def test_a_wrong_call_is_refused(bench: Bench) -> None:
     ):
         bench.cli("check", *arguments, rc=code)
         assert said in bench.stderr, arguments
+    # Where nothing was ever set up nothing is fresh.
+    bare = tmp_path / "bare"
+    (bare / ".git").mkdir(parents=True)
+    for verb in (("check", "--strict"), ("lineage", "abcdef01")):
+        bench.cli(*verb, rc=1, cwd=bare)
+        assert "run: aexp install" in bench.stderr, verb
 
 
 def test_a_damaged_file_costs_itself_a_warning_and_the_exit_code(bench: Bench) -> None:
@@ -184,6 +190,14 @@ def test_a_damaged_file_costs_itself_a_warning_and_the_exit_code(bench: Bench) -
     (bench.root / ".aexp" / "ledger" / f"{bad}.json").write_text("{")
     assert bench.check(rc=1) == {good: ("fresh", "")}
     assert f".aexp/ledger/{bad}.json is not valid JSON" in bench.stderr
+    for verb in ("show", "lineage"):
+        bench.cli(verb, bad, rc=1)
+        assert f".aexp/ledger/{bad}.json, which is damaged" in bench.stderr
+    child = bench.entry("child", derived_from=[bad])
+    assert child[:8] in bench.cli("lineage", bad)
+    bench.cli("queue", "retry", child, rc=1)
+    assert f"aexp show {child[:8]}" in bench.stderr
+    (bench.root / ".aexp" / "ledger" / f"{child}.json").unlink()
     # What a foreign hand has written is data: nothing outside of the repository is looked at.
     (bench.root / ".aexp" / "ledger" / f"{bad}.json").unlink()
     odd = bench.entry(
