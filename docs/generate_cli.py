@@ -27,6 +27,7 @@ people go to standard error. All verbs work in any folder of the repository.
 | 70 | a defect of aexp; `AEXP_DEBUG=1` shows where |
 | 75 | a run is still queued, or a remote does not answer: the same call can be made again |
 | 130 | interrupted with Ctrl-C |
+| any | the command's own: `exec`, `env shell -- COMMAND` |
 
 """
 

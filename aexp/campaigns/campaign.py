@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from aexp.errors import CorruptFile, UsageError
 from aexp.files import parse_object, pretty_json
+from aexp.ledger.entries import conflict_mend, has_conflict
 from aexp.model import JOB_ID, printable
 
 SCHEMA_VERSION = 1
@@ -19,7 +20,6 @@ _MAX_TEXT = 20_000
 _MAX_LABEL = 100
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_CONFLICT = re.compile(rb"^<<<<<<< ", re.MULTILINE)
 
 
 class Campaign(NamedTuple):
@@ -222,11 +222,8 @@ def parse_membership(data: bytes, path: str, campaign_id: str, job_id: str) -> M
 
 
 def _object(data: bytes, path: str) -> dict[str, Any]:
-    if _CONFLICT.search(data):
-        raise CorruptFile(
-            f"{path} has a merge conflict of git",
-            f"take one side: git checkout --theirs {path} (or --ours), then: git add {path}",
-        )
+    if has_conflict(data):
+        raise CorruptFile(f"{path} has a merge conflict of git", conflict_mend(path))
     found = parse_object(data, path)
     version = found.get("schema_version")
     _insist(path, isinstance(version, int) and version >= 1, "has no schema_version")

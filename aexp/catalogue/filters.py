@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Sequence
 from datetime import datetime
-from hashlib import sha256
+from hashlib import file_digest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aexp.catalogue.comparison import Comparison, metric_sql, parameter_sql
@@ -30,7 +30,6 @@ _SLURM_IDS = (
     "slurm_array_job_id",
     "slurm_array_job_id || '_' || slurm_array_task_id",
 )
-_CHUNK = 1 << 20
 _NAMES = {"params": "parameter", "metrics": "metric"}
 
 
@@ -174,13 +173,10 @@ def _digest(path: str) -> str | None:
     try:
         if not os.path.isfile(path):
             return None
-        found = sha256()
         with open(path, "rb") as file:
-            while data := file.read(_CHUNK):
-                found.update(data)
+            return file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError):
         return None
-    return found.hexdigest()
 
 
 def _record(row: Sequence[Any]) -> RunRecord:

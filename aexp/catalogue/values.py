@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -135,8 +134,3 @@ def clean(value: Any) -> Any:
     if type(value) is str:
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return [clean(item) for item in value] if type(value) is list else value
-
-
-def folder_name(path: str) -> str:
-    """Return the last part of a path, as text."""
-    return str(clean(os.path.basename(path)))

@@ -23,7 +23,7 @@ def campaign() -> None:
     """Group runs that answer one question together, and judge them together.
 
     \b
-    Example:
+    Examples:
       aexp campaign create wider-layers --question "Do wider layers help?"
       aexp queue add --experiment E001 --sweep "width=64|256,seed=0..4" --campaign wider-layers
       aexp campaign review wider-layers

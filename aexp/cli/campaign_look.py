@@ -78,7 +78,7 @@ def show(campaign_id: str, as_json: bool) -> None:
             run["status"],
             run["experiment_id"],
             configuration(run["sp"]),
-            " ".join(f"{key}={number(run['metrics'][key])}" for key in list(run["metrics"])[:3]),
+            _metrics(run["metrics"]),
             run["machine"],
         )
         for run in facts["runs"]
@@ -88,6 +88,10 @@ def show(campaign_id: str, as_json: bool) -> None:
         print_table(("ID", "STATUS", "EXPERIMENT", "CONFIGURATION", "METRICS", "MACHINE"), rows)
     else:
         note(f"it has no runs yet: aexp campaign add RUN... --campaign {campaign_id}")
+
+
+def _metrics(metrics: dict[str, Any]) -> str:
+    return " ".join(f"{key}={number(metrics[key])}" for key in list(metrics)[:_METRICS])
 
 
 def _print_head(facts: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aexp.cli.options import dry_run_option
+from aexp.cli.options import dry_run_option, sidecar_options
 from aexp.cli.output import note
 from aexp.errors import AexpError
 from aexp.model import printable
@@ -37,12 +37,7 @@ if TYPE_CHECKING:
     help="A file or pattern that it makes; its digest is recorded (repeatable).",
 )
 @click.option("--sp", metavar="K=V,...", help="Its configuration; K:=JSON gives any type.")
-@click.option("--no-sidecar", is_flag=True, help="Pass over pre-registration; it is counted.")
-@click.option(
-    "--agent-mode",
-    type=click.Choice(["collaborative", "autonomous"]),
-    help="Who decides what is executed.",
-)
+@sidecar_options
 @click.option("--script", metavar="PATH", hidden=True, help="The batch script to start again.")
 @click.option("--shell", metavar="PATH", hidden=True, help="The shell that executes it.")
 @click.option("--started", metavar="TEXT", hidden=True, help="How: one word on a line.")

@@ -28,7 +28,7 @@ def remote() -> None:
     """Remotes: buckets and folders for checkpoints, machines and folders for the record.
 
     \b
-    Example:
+    Examples:
       aexp remote add archive s3://my-bucket/project
       aexp remote add cluster me@login.example.org:research
     """
@@ -63,7 +63,7 @@ def add(
     contacted; try it with: aexp remote test NAME
 
     \b
-    Example:
+    Examples:
       aexp remote add archive s3://my-bucket/project --option endpoint=https://s3.example.org
       aexp remote add cluster me@login.example.org:research
     """

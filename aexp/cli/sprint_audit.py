@@ -15,6 +15,7 @@ from aexp.model import printable
     type=click.FloatRange(0, 1_000_000, min_open=True),
     default=24.0,
     show_default=True,
+    metavar="N",
     help="How far back to look.",
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 when there is an alarm.")

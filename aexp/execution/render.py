@@ -78,11 +78,6 @@ def render_runner_command(template: str, sp: Mapping[str, Any], job_id: str) -> 
     return command + template[position:]
 
 
-def check_template(template: str, sp: Mapping[str, Any], job_id: str) -> None:
-    """Raise `RunnerCommandError` if the command cannot be rendered for this run."""
-    render_runner_command(template, sp, job_id)
-
-
 def placeholders(template: str) -> list[str]:
     """Return the names of a template's placeholders, each once, in the order of their places."""
     return list(dict.fromkeys(slot.name for slot in find_slots(template, None)))

@@ -8,7 +8,6 @@ a run changes, joins or leaves.
 """
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,7 +15,6 @@ from aexp.errors import CorruptFile
 from aexp.files import pretty_json
 from aexp.numbers import json_number
 
-DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _NOT_EVIDENCE = frozenset({"promoted_at", "registered_machine", "tracker"})
 
 

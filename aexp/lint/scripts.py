@@ -15,7 +15,7 @@ _NAMES = frozenset(folder.name for folder in FOLDERS)
 
 def check_scripts(repo: Repo) -> Iterator[LintProblem]:
     """Return what is wrong with the scripts and sidecars of a repository."""
-    files = sorted(_files(repo))
+    files = dict.fromkeys(sorted(_files(repo)))
     tracked, ignored = _git(repo, "ls-files", "-z"), _ignored(repo)
     for path in files:
         if path.endswith(SUFFIX):

@@ -41,7 +41,6 @@ DUPLICATE = "duplicate"
 AGAIN = "again"
 IS_RUNNING = "running"
 KEPT = "kept"
-UNREADABLE = "unreadable"
 PREREGISTRATION = "preregistration"
 
 

@@ -12,7 +12,6 @@ from aexp.review.review import ALARM, Review
 from aexp.runs.batches import value_order
 
 MARKDOWN, HTML = "md", "html"
-FORMS = (MARKDOWN, HTML)
 RATE_COLUMNS = ("rate", "runs", "share", "95 %", "verdict")
 ARM_COLUMNS = ("arm", "metric", "n", "mean", "median", "sd", "95 % of the mean")
 _MAX_GAPS = 50

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aexp.errors import RunnerCommandError
-from aexp.execution.render import check_template, placeholders, render_runner_command
+from aexp.execution.render import placeholders, render_runner_command
 
 JOB = "0123456789abcdef" * 2
 SHELLS = sorted({path for name in ("sh", "dash", "bash") if (path := shutil.which(name))})
@@ -104,11 +104,6 @@ class TestPlaceholders:
     def test_the_names_of_a_template(self):
         template = "a {b} ${c} {d!raw} {sp_json} {job_id} {b} '{имя}' {1x} {x y} \\{z}"
         assert placeholders(template) == ["b", "d", "sp_json", "job_id", "имя"]
-
-    def test_check_template_is_render_without_the_result(self):
-        assert check_template("x '{a}'", {"a": "b"}, JOB) is None
-        with pytest.raises(RunnerCommandError):
-            check_template("x '{a}'", {"a": "it's"}, JOB)
 
 
 class TestJson:
