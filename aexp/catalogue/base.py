@@ -27,7 +27,6 @@ FOLDER = "catalogue"
 POINTER = "current.json"
 _PREFIX, _SUFFIX = "catalogue-", ".duckdb"
 _TRIES = 3
-_IDENTITY = ("schema_version", "aexp_version", "project_slug", "store")
 
 
 class Base(NamedTuple):
@@ -197,9 +196,10 @@ def write(
 
 def _remove_others(top: str, keep: str) -> None:
     """Remove the earlier files; who has one open keeps it until it is closed."""
-    for name in os.listdir(top):
-        if name.startswith(_PREFIX) and not name.startswith(keep):
-            remove(os.path.join(top, name))
+    with suppress(FileNotFoundError):  # somebody has removed the folder
+        for name in os.listdir(top):
+            if name.startswith(_PREFIX) and not name.startswith(keep):
+                remove(os.path.join(top, name))
 
 
 def size(repo: Repo, name: str) -> int:

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from aexp.errors import RemoteAway, RemoteError, StoreReadOnly
-from aexp.files import locked, read_bytes, write_atomic
+from aexp.files import create_exclusive, locked, read_bytes, write_atomic
 from aexp.ledger.folders import check_folders
 from aexp.ledger.merge import merge_bytes
 from aexp.paths import Repo
@@ -16,6 +16,7 @@ from aexp.project import project_slug, sync_filter
 from aexp.remotes.address import SSH
 from aexp.remotes.config import Remote, takes_record
 from aexp.remotes.machine import Machine
+from aexp.runs.document import run_lock
 from aexp.runs.promotion import backfill
 from aexp.sharing.far import look, make, mirror, take_in
 from aexp.sharing.run_files import Moved, check_patterns, pull_files, push_files
@@ -187,19 +188,27 @@ def _pull(
     with _there(repo, machine, is_empty=False, dry_run=dry_run) as at:
         plan = plan_travel(at, repo.at(".aexp"), slug)
     for item in plan.items:
-        target = repo.at(".aexp", item.name)
-        # What is here may have been written since.
-        present = read_bytes(target)
-        wins = merge_bytes(present, item.data) == item.data if item.job_id else present is None
-        if not wins:
-            continue
-        if not dry_run:
-            write_atomic(target, item.data)
-        _count(item, added, updated, campaign_files)
+        if _take(repo, item, dry_run=dry_run):
+            _count(item, added, updated, campaign_files)
     moved = Moved()
     if patterns:
         moved = pull_files(repo, machine, far, patterns, plan.foreign, dry_run=dry_run)
     return _result(remote, PULL, plan, added, updated, campaign_files, moved, [], dry_run=dry_run)
+
+
+def _take(repo: Repo, item: Item, *, dry_run: bool) -> bool:
+    """Write what was pulled; False where what is here by now stays."""
+    target = repo.at(".aexp", item.name)
+    if item.job_id is None:
+        return not os.path.lexists(target) if dry_run else create_exclusive(target, item.data)
+    with ExitStack() as stack:
+        if not dry_run and os.path.isdir(repo.run_dir(item.job_id)):
+            stack.enter_context(run_lock(repo, item.job_id))  # it may be ending just now
+        if merge_bytes(read_bytes(target), item.data) != item.data:
+            return False
+        if not dry_run:
+            write_atomic(target, item.data)
+    return True
 
 
 def _count(item: Item, added: set[str], updated: set[str], others: set[str]) -> None:

@@ -123,6 +123,7 @@ def _campaign(source: str, target: str, campaign_id: str, plan: Plan) -> list[It
     ours = [job_id for job_id in members if job_id not in plan.foreign]
     if members and not ours:
         return []
+    ends: list[Item] = []
     for base in (CAMPAIGN, CONCLUSION):
         name = f"{own}/{base}"
         if base == CONCLUSION and not os.path.lexists(os.path.join(source, name)):
@@ -133,7 +134,7 @@ def _campaign(source: str, target: str, campaign_id: str, plan: Plan) -> list[It
         else:
             parse_conclusion(data, name, campaign_id)
         if old is None:
-            found.append(Item(name, data, None))
+            (found if base == CAMPAIGN else ends).append(Item(name, data, None))
         elif old != data:
             plan.problems.append(f"{name} differs on both sides; each keeps its own")
     for job_id in ours:
@@ -143,7 +144,7 @@ def _campaign(source: str, target: str, campaign_id: str, plan: Plan) -> list[It
         data = _content(source, name)
         parse_membership(data, name, campaign_id, job_id)
         found.append(Item(name, data, None))
-    return found
+    return found + ends  # so that a kill half-way leaves none of its runs out
 
 
 def _entry_ids(record: str) -> list[str]:

@@ -1,7 +1,13 @@
 """``aexp sync`` with a real sshd and rsync: counts, changes, the filter, both directions."""
 
 import os
+import threading
+from pathlib import Path
 from typing import Any
+
+from aexp.paths import Repo
+from aexp.sharing.exchange import _take
+from aexp.sharing.travel import Item
 
 LATER = "2026-03-04T05:06:07Z"
 
@@ -137,6 +143,28 @@ def test_campaigns_travel_and_keep_what_they_have(desk: Any) -> None:
         ]
     assert "What?" in path.read_text()
     assert desk.json("campaign", "show", "empty")["question"] == "Which?"
+
+
+def test_what_is_written_here_during_a_pull_stays(tmp_path: Path) -> None:
+    """A campaign that is concluded here and there at once: one of them, and whole."""
+    repo = Repo(tmp_path)
+    name = "campaigns/c/conclusion.json"
+    items = [Item(name, str(number).encode() * 9999, None) for number in range(8)]
+    took: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda one=one: took.append(_take(repo, one, dry_run=False)))
+        for one in items
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert took.count(True) == 1
+    written = (tmp_path / ".aexp" / name).read_bytes()
+    assert written in [item.data for item in items]
+    assert not _take(repo, items[0], dry_run=False)
+    assert not _take(repo, items[1], dry_run=True)
+    assert (tmp_path / ".aexp" / name).read_bytes() == written
 
 
 def test_files_of_runs_are_chosen_and_never_mix_with_the_store(desk: Any) -> None:
