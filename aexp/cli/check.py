@@ -91,6 +91,8 @@ def check(
         others = ", ".join(f"{number} {status}" for status, number in report.not_judged.items())
         if others:
             note(f"not judged, for want of a result: {others}")
+        elif not report.verdicts:
+            note("there is no such run" if statuses or experiments else "there is no run")
     for problem in report.problems:
         note(f"warning: {printable(problem)}")
     code = report.exit_code(strict=strict)

@@ -90,7 +90,8 @@ def check(
         status = str(entry.get("status")) if entry else evidence.active[job_id]
         if job_ids is not None and job_id not in job_ids:
             continue
-        if experiments is not None and experiment_of(entry) not in experiments:
+        name = experiment_of(entry) if entry else evidence.experiments[job_id]
+        if experiments is not None and name not in experiments:
             continue
         if statuses is not None and status not in statuses:
             continue

@@ -21,12 +21,15 @@ class Evidence(NamedTuple):
         Ledger entry by run id, of every run that has ended.
     active : dict
         Status by run id, of every run that is created, queued or running.
+    experiments : dict
+        Their experiments by run id.
     problems : list of str
         What could not be read.
     """
 
     ended: dict[str, dict[str, Any]]
     active: dict[str, str]
+    experiments: dict[str, str | None]
     problems: list[str]
 
 
@@ -42,6 +45,7 @@ def load_evidence(repo: Repo) -> Evidence:
     # Of a run that has its sentinel, the ledger says what the store says.
     done = {job_id for job_id in ended if os.path.exists(repo.run_file(job_id, SENTINEL))}
     active: dict[str, str] = {}
+    experiments: dict[str, str | None] = {}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CorruptFileWarning)
         for run in scan_runs(repo, leave_out=done):
@@ -55,8 +59,9 @@ def load_evidence(repo: Repo) -> Evidence:
                 )
             else:
                 active[run.job_id] = run.status
+                experiments[run.job_id] = run.experiment_id
     problems += [str(warning.message) for warning in caught]
-    return Evidence(ended, active, problems)
+    return Evidence(ended, active, experiments, problems)
 
 
 def last_attempt(entry: dict[str, Any]) -> dict[str, Any]:

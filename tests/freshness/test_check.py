@@ -153,7 +153,10 @@ def test_every_run_of_this_project_and_no_other(bench: Bench, tmp_path: Path) ->
     assert found["not_judged"] == {"abandoned": 1, "queued": 1}
     assert never not in {run["job_id"] for run in found["runs"]}
     assert set(bench.check("--status", "failed", rc=1)) == {failed}
-    assert set(bench.check("--experiment", "E002")) == set()
+    assert bench.json("check", "--experiment", "E001", rc=1)["not_judged"] == found["not_judged"]
+    assert bench.json("check", "--experiment", "E002")["not_judged"] == {}
+    bench.cli("check", "--experiment", "E002")
+    assert "there is no such run" in bench.stderr
     assert set(bench.check(failed[:12], rc=1)) == {failed}
     text = bench.cli("check", rc=1)
     assert "121 runs checked: 121 stale" in text
