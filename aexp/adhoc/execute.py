@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from aexp import slurm
 from aexp.adhoc.script import Script
 from aexp.campaigns.write import joining, open_campaign
-from aexp.environment.scrub import scrub_arguments
+from aexp.environment.scrub import scrub, scrub_arguments
 from aexp.errors import EXIT_FAILED, EXIT_OK, AexpError, StatusError, UsageError
 from aexp.execution.attempt import Attempt
 from aexp.execution.plan import Plan
@@ -113,7 +113,8 @@ def prepare_adhoc(
         raise UsageError("a command cannot hold a NUL character", "give binary data in a file")
     here = _folder(repo)
     shown = scrub_arguments(list(script.shown(repo) if script is not None else argv))
-    made = _Maker(shown, here, parameters or {}, slurm.array_task(), known_code(repo))
+    given = scrub(dict(parameters or {}))
+    made = _Maker(shown, here, given, slurm.array_task(), known_code(repo))
     sp = made.of_script(repo) if script is not None else made.with_nonce(new_nonce())
     job_id = compute_job_id(sp)
     plan = Plan(

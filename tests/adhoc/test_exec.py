@@ -71,6 +71,11 @@ def test_a_command_is_a_run(research: Any, newest: Newest, statepoint: Read) -> 
     # It can be reproduced, and queued again, which executes the same command.
     said = research.aexp("reproduce", job_id)
     assert "cd sub && sh -c" in said.stdout
+    command = plan_reproduction(job_id, repo_root=research.root).command
+    away = research.workspace(job_id).rename(research.root.parent / "away")
+    plan = plan_reproduction(job_id, repo_root=research.root)  # as of another machine
+    assert (plan.recorded.origin, plan.command) == ("ledger", command)
+    away.rename(research.workspace(job_id))
     research.aexp("queue", "retry", job_id)
     research.aexp("run-queued", job_id, rc=1)
     assert len(research.entry(job_id)["attempts"]) == 2
@@ -132,13 +137,15 @@ def test_what_is_wrong_is_said_before_anything_is_written(
 
 def test_secrets_are_not_recorded(research: Any, newest: Newest) -> None:
     token = "sk-abcdefghijklmnopqrstuvwx0123456789"
-    done = research.aexp("exec", "--", "echo", "--api-key", token)
+    given = ("--sp", f"api_key={token},lr:=0.1")
+    done = research.aexp("exec", *given, "--", "echo", "--api-key", token)
     assert done.stdout == f"--api-key {token}\n"
     job_id, _ = newest()
     for path in (research.root / ".aexp" / "ledger", research.workspace(job_id)):
         for file in path.rglob("*.json"):
             assert token not in file.read_text()
     assert token not in done.stderr
+    assert research.entry(job_id)["statepoint"]["lr"] == 0.1
     (change,) = retry_queued([job_id], repo_root=research.root)
     assert not change.done
     assert "looks like a secret" in change.note
