@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from aexp.trackers.sidecar import Sidecar
 
 
+# Of the run whose command executes the block, which is another one.
+_OF_ANOTHER = ("AEXP_CHECKPOINT_DIR", "AEXP_RESUME_FROM")
 _open: "Block | None" = None  # of this process: its environment can name one run only
 _opening = threading.Lock()
 _begun = 0
@@ -71,7 +73,7 @@ class Block:
         self._reading = threading.Lock()
         self._attempt = 0
         self._began = 0.0
-        self._variables: dict[str, tuple[str, str | None]] = {}
+        self._variables: dict[str, tuple[str | None, str | None]] = {}
         self._sidecar: Sidecar | None = None
         self._process = os.getpid()
         self._program: dict[str, Any] = {}
@@ -284,8 +286,9 @@ class Block:
             self._sidecar.finish(run, code, lambda: False)
 
     def _set_variables(self, claim: str) -> None:
-        """Let child processes find the run as they do in a queued one."""
+        """Let child processes find the run, as in a queued one, and no other's checkpoints."""
         wanted = {
+            **dict.fromkeys(_OF_ANOTHER),
             "AEXP_JOB_ID": self._job_id,
             "AEXP_JOB_WORKSPACE": self._repo.run_dir(self._job_id),
             "AEXP_STATEPOINT_PATH": self._repo.run_file(self._job_id, STATEPOINT),
@@ -295,18 +298,21 @@ class Block:
         }
         self._change_variables(wanted)
 
-    def _change_variables(self, wanted: Mapping[str, str]) -> None:
+    def _change_variables(self, wanted: Mapping[str, str | None]) -> None:
         for name, value in wanted.items():
             _, before = self._variables.get(name, ("", os.environ.get(name)))
             self._variables[name] = (value, before)
-        os.environ.update(wanted)
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
     def _restore_variables(self) -> None:
         for name, (ours, before) in self._variables.items():
             if os.environ.get(name) != ours:
                 continue  # the training code's own since
             if before is None:
-                del os.environ[name]
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = before
         self._variables.clear()

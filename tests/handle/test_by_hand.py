@@ -158,6 +158,7 @@ def test_one_block_by_hand_at_a_time(training: Any, research: Any) -> None:
                 wait()
                 run.log({"lr": lr})
                 assert run.statepoint["lr"] == lr
+                assert "AEXP_RESUME_FROM" not in os.environ
                 return run.id
 
         def thread(lr):
@@ -184,11 +185,11 @@ def test_one_block_by_hand_at_a_time(training: Any, research: Any) -> None:
             finish.set()
             assert first.result()[:8] in refused and "lr" in refused, refused
         assert not [name for name in os.environ if name.startswith("AEXP_J")]
-        os.environ["AEXP_ATTEMPT"] = "mine"
+        os.environ["AEXP_ATTEMPT"] = os.environ["AEXP_RESUME_FROM"] = "mine"
         with multiprocessing.get_context("fork").Pool(2) as processes:
             print(*processes.map(one, [3, 4]))
         one(5)
-        assert os.environ.pop("AEXP_ATTEMPT") == "mine"
+        assert os.environ.pop("AEXP_ATTEMPT") == os.environ.pop("AEXP_RESUME_FROM") == "mine"
         try:
             with aexp.start("E001", sp={"lr": 6}, include_commit=False):
                 child = os.fork()
