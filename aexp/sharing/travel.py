@@ -137,7 +137,9 @@ def _campaign(source: str, target: str, campaign_id: str, plan: Plan) -> list[It
             (found if base == CAMPAIGN else ends).append(Item(name, data, None))
         elif old != data:
             plan.problems.append(f"{name} differs on both sides; each keeps its own")
-    for job_id in ours:
+    is_concluded = os.path.lexists(os.path.join(source, own, CONCLUSION))
+    # One that a conclusion counts and that is missing there would look like one removed by hand.
+    for job_id in members if is_concluded else ours:
         name = f"{own}/{RUNS}/{job_id}.json"
         if _present(target, name) is not None:
             continue

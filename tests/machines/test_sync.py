@@ -117,7 +117,12 @@ def test_campaigns_travel_and_keep_what_they_have(desk: Any) -> None:
     desk.by_folder()
     (desk.root / "aexp.toml").write_text('project_slug = "mine"\n')
     mine, other = desk.entry(0, project="mine"), desk.entry(1, project="other")
-    for campaign, runs in (("both", [mine, other]), ("theirs", [other]), ("empty", [])):
+    for campaign, runs in (
+        ("both", [mine, other]),
+        ("open", [mine, other]),
+        ("theirs", [other]),
+        ("empty", []),
+    ):
         desk.cli("campaign", "create", campaign, "--question", "Which?")
         if runs:
             desk.cli("campaign", "add", *runs, "--campaign", campaign)
@@ -129,9 +134,12 @@ def test_campaigns_travel_and_keep_what_they_have(desk: Any) -> None:
         "both/campaign.json",
         "both/conclusion.json",
         f"both/runs/{mine}.json",
+        f"both/runs/{other}.json",  # concluded with it: without it, it would look removed
+        f"open/runs/{mine}.json",
+        "open/campaign.json",
         "empty/campaign.json",
     }
-    assert len(done["campaign_files"]) == 4
+    assert len(done["campaign_files"]) == 7
     assert desk.json("sync")["campaign_files"] == []
 
     path = there / "empty" / "campaign.json"
