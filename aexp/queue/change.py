@@ -43,8 +43,13 @@ def select_for(
     if ids:
         full_ids = dict.fromkeys(resolve_id(repo, job_id) for job_id in ids)
         return [read_run(repo, job_id) for job_id in full_ids]
-    found = [run for run in scan_status(repo, statuses) if run.is_of_queue and chosen.matches(run)]
+    found = [run for run in scan_status(repo, statuses) if _is_ours(run) and chosen.matches(run)]
     return sorted(found, key=lambda run: run.order)
+
+
+def _is_ours(run: Run) -> bool:
+    """Return whether a filter means a run: one of the queue's, or a command that is executing."""
+    return run.is_of_queue or (run.status == RUNNING and "proc" in run.queue)
 
 
 def remove_runs(repo: Repo, runs: Sequence[Run], *, dry_run: bool = False) -> list[Change]:

@@ -14,7 +14,7 @@ import pytest
 from aexp.cli.commands import cli
 from aexp.errors import AexpError, NotReproducible
 from aexp.paths import Repo
-from aexp.queue.change import retriable, retry_queued
+from aexp.queue.change import retriable, retry_queued, select_for
 from aexp.queue.pending import Queue
 from aexp.reproduction.reproduce import plan_reproduction
 from aexp.runs.select import RunFilter
@@ -184,6 +184,8 @@ def test_what_kill_9_leaves_is_settled(research: Any, newest: Newest, wait_until
     process.wait()
     repo = Repo(research.root)
     assert Queue(repo).due(RunFilter()) == [], "the queue does not take it, whatever its labels"
+    running = select_for(repo, (), RunFilter(tag="night"), frozenset({"running"}))
+    assert [run.job_id for run in running] == [newest()[0]], "it can be stopped by them"
     research.aexp("reconcile")
     assert retriable(repo, RunFilter(tag="night"), frozenset({"failed"})) == []
     job_id, doc = newest()
