@@ -1,9 +1,11 @@
 """docs/cli.md: made from the help as it is now, and the help of every verb has an example."""
 
+import ast
 import importlib.util
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -78,6 +80,32 @@ def test_every_verb_of_the_pages_exists() -> None:
                 used = {w for w in used if rest.index(w) < rest.index("--")} if used else used
             extra = used - options - {"--help", "-h", "--version"}
             assert not extra, (path.name, words, extra)
+
+
+def test_every_option_of_the_messages_exists() -> None:
+    """What an error, a hint or a docstring tells the reader to type has these options."""
+    known = dict(EVERY)
+    found = 0
+    for path in sorted((ROOT / "aexp").rglob("*.py")):
+        for text in texts(ast.parse(path.read_text())):
+            for match in re.finditer(r"\baexp (?:[\w=./-]+(?: |(?=[,;:.)`\n\"'])|$))+", text):
+                words = re.split(r" -- ", match[0])[0].split()
+                name = max((n for n in known if words[: len(n.split())] == n.split()), key=len)
+                used = {w.split("=")[0].strip(".") for w in words if re.match(r"--?[a-z]", w)}
+                options = {o for p in known[name].params for o in (*p.opts, *p.secondary_opts)}
+                assert used <= {*options, "--help", "--version"}, (path.name, match[0])
+                found += name != "aexp"
+    assert found > 300
+
+
+def texts(tree: ast.Module) -> Iterator[str]:
+    """Return the texts of a module; what an f-string inserts is a word, at its edge a space."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts = (v.value if isinstance(v, ast.Constant) else " X " for v in node.values)
+            yield "".join(map(str, parts))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
 
 
 def mentions(text: str) -> list[list[str]]:
