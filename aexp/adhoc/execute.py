@@ -15,10 +15,11 @@ from aexp.execution.attempt import Attempt
 from aexp.execution.plan import Plan
 from aexp.execution.signals import SignalBox
 from aexp.execution.terminal import say
+from aexp.files import read_object
 from aexp.git import CodeState
 from aexp.kb.declared_files import check_pattern
 from aexp.model import COMPLETE, CREATED, RUNNING, Run, printable, short
-from aexp.paths import Repo
+from aexp.paths import STATEPOINT, Repo
 from aexp.preregistration.register import Registrar
 from aexp.runs import claims
 from aexp.runs.adhoc import (
@@ -35,7 +36,7 @@ from aexp.runs.claims import Claim
 from aexp.runs.outcome import Outcome
 from aexp.runs.settle import settle_dead_attempt
 from aexp.runs.status import abandon
-from aexp.runs.store import compute_job_id, read_run
+from aexp.runs.store import compute_job_id, read_run, run_ids
 
 
 class AdhocRun(NamedTuple):
@@ -192,12 +193,38 @@ class _Maker(NamedTuple):
         if not slurm.restart_count():
             is_known = os.path.isdir(repo.run_dir(compute_job_id(sp)))
             return self.with_nonce(new_nonce()) if is_known else sp
-        if "code_dirty" in sp:
-            # Its earlier start may have left files in the repository that git does not have.
-            for one in (sp, {**sp, "code_dirty": not sp["code_dirty"]}):
-                if os.path.isdir(repo.run_dir(compute_job_id(one))):
-                    return one
-        return sp
+        # Its earlier start may have left files in the repository that git does not have.
+        for one in (sp, {**sp, "code_dirty": not sp.get("code_dirty")}):
+            if os.path.isdir(repo.run_dir(compute_job_id(one))):
+                return one
+        return _before_an_edit(repo, sp) or sp
+
+
+def _before_an_edit(repo: Repo, sp: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the state point with which a Slurm job has started that starts again.
+
+    Who edits the script for the next job makes Slurm's copy, which is executed, one of no name.
+    """
+    found = []
+    for job_id in run_ids(repo):
+        with contextlib.suppress(AexpError):
+            one = read_object(repo.run_file(job_id, STATEPOINT)) or {}
+            if one.get("nonce") == sp["nonce"] and _is_same_job(one, sp):
+                found.append(one)
+    return found[0] if len(found) == 1 else None
+
+
+def _is_same_job(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    if any(
+        one.get(key) != other.get(key)
+        for key in one.keys() | other.keys()
+        if key not in ("argv", "code_dirty")
+    ):
+        return False
+    words, others = one.get("argv"), other.get("argv")
+    if not isinstance(words, list) or not isinstance(others, list) or len(words) != len(others):
+        return False
+    return len([1 for word, now in zip(words, others, strict=True) if word != now]) <= 1
 
 
 def execute_adhoc(wanted: AdhocRun) -> int:

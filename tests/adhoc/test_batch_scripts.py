@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -222,12 +223,14 @@ def test_arrays_requeues_and_jobs_that_submit_jobs(
 
 
 def test_a_requeued_job_is_the_same_run_whatever_its_first_start_has_left(
-    batch: Batch, newest: Newest, research: Any
+    batch: Batch, newest: Newest, research: Any, tmp_path: Path
 ) -> None:
-    """Results that git does not have; a campaign that was concluded, a sidecar that broke."""
+    """Results that git does not have; a concluded campaign, a broken sidecar, an edited script."""
     sidecar = batch.folder / "train.aexp.toml"
     text = "#!/bin/bash\nSOURCE\necho $AEXP_ATTEMPT; echo 1 > result.txt; exit ${FAIL:-0}\n"
-    path = batch.script(text)
+    script = batch.script(text)
+    path = tmp_path / "slurm_script"
+    shutil.copy(script, path)
     words = 'decision = "a"\nreasoning = "b"\n'
     sidecar.write_text(
         '[preregistration]\nquestion = "q"\n[metrics]\nacc = "float"\n'
@@ -244,11 +247,14 @@ def test_a_requeued_job_is_the_same_run_whatever_its_first_start_has_left(
     sidecar.write_text("broken [")
     done = batch.run("bash", str(path), **job, SLURM_RESTART_COUNT="1")
     assert (done.stdout, "not recorded" in done.stderr) == ("2\n", False)
+    script.write_text(script.read_text() + "# for the next job\n")
+    done = batch.run("bash", str(path), **job, SLURM_RESTART_COUNT="2")
+    assert (done.stdout, "not recorded" in done.stderr) == ("3\n", False)
     entry = research.entry(first)
-    assert (batch.count(), entry["status"], len(entry["attempts"])) == (1, "complete", 2)
+    assert (batch.count(), entry["status"], len(entry["attempts"])) == (1, "complete", 3)
     assert (entry["outcome"], entry["tag"], entry["code_dirty"]) == ("any", "x", False)
     # One that begins is refused by all that.
-    done = batch.run("bash", str(path), **{**job, "SLURM_JOB_ID": "4721"})
+    done = batch.run("bash", str(script), **{**job, "SLURM_JOB_ID": "4721"})
     assert "was concluded" in done.stderr
     assert batch.count() == 1
 
