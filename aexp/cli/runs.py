@@ -128,7 +128,8 @@ def _print_run(repo: Repo, known: KnownRun) -> None:
     field("outcome", verdict.get("outcome") and f"{verdict['outcome']}{residual}")
     if known.machine is not None:
         field("machine", f"{known.machine} (it is known from the ledger alone)")
-    field("batch", batch_slug(run))
+    field("name", run.record.get("name"))
+    field("batch", batch_slug(run) if run.experiment_id else None)
     field("tag", run.tag)
     field("configuration", " " + configuration(run.sp))
     commit = run.sp.get("code_commit")

@@ -135,9 +135,11 @@ def test_what_is_wrong_is_said_before_anything_is_written(
     assert done.stderr.startswith("error: no run begins with ffffffff\nhint: ")
 
 
-def test_secrets_are_not_recorded(research: Any, newest: Newest) -> None:
+def test_secrets_are_not_recorded(
+    research: Any, newest: Newest, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
     token = "sk-abcdefghijklmnopqrstuvwx0123456789"
-    given = ("--sp", f"api_key={token},lr:=0.1")
+    given = ("--sp", f"api_key={token},lr:=0.1", "--name", "say")
     done = research.aexp("exec", *given, "--", "echo", "--api-key", token)
     assert done.stdout == f"--api-key {token}\n"
     job_id, _ = newest()
@@ -146,6 +148,12 @@ def test_secrets_are_not_recorded(research: Any, newest: Newest) -> None:
             assert token not in file.read_text()
     assert token not in done.stderr
     assert research.entry(job_id)["statepoint"]["lr"] == 0.1
+    monkeypatch.chdir(research.root)
+    cli.main(["show", job_id], standalone_mode=False)
+    shown = capsys.readouterr().out
+    assert token not in shown
+    assert "\nname          say\n" in shown
+    assert "E???" not in shown, "it is of no batch"
     (change,) = retry_queued([job_id], repo_root=research.root)
     assert not change.done
     assert "looks like a secret" in change.note
