@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from aexp.errors import CorruptFile
 from aexp.files import pretty_json
-from aexp.ledger.digests import DIGEST, batch_digest, entry_digest
+from aexp.ledger.digests import batch_digest, entry_digest
 
 ENTRY: dict[str, Any] = {
     "schema_version": 1,
@@ -28,7 +29,7 @@ def test_the_digest_is_sha256_of_the_canonical_bytes() -> None:
     rest = {k: v for k, v in ENTRY.items() if k not in ("promoted_at", "registered_machine")}
     text = json.dumps(rest, indent=2, sort_keys=True) + "\n"
     assert entry_digest(ENTRY) == "sha256:" + hashlib.sha256(text.encode()).hexdigest()
-    assert DIGEST.fullmatch(entry_digest(ENTRY))
+    assert re.fullmatch("sha256:[0-9a-f]{64}", entry_digest(ENTRY))
 
 
 def test_who_promoted_it_does_not_matter() -> None:
@@ -86,7 +87,7 @@ _json = st.recursive(
 def test_every_entry_has_one_and_keeps_it_on_disk(entry: dict[str, Any]) -> None:
     """Written and read again, an entry has the digest it had."""
     digest = entry_digest(entry)
-    assert DIGEST.fullmatch(digest)
+    assert re.fullmatch("sha256:[0-9a-f]{64}", digest)
     try:
         again = json.loads(pretty_json(entry))
     except ValueError:
