@@ -17,6 +17,13 @@ class Stopping:
     _place: "Place"
     _stop_watch: "StopWatch | None" = None
 
+    if TYPE_CHECKING:  # of the handle's other parts
+
+        def wait_for_saves(self) -> None:
+            """Wait for what is being saved in the background."""
+
+        def _declare(self, status: str, reason: str | None = None, message: str = "") -> None: ...
+
     @property
     def _watch(self) -> "StopWatch":
         if self._stop_watch is None or self._stop_watch.place is not self._place:
@@ -73,10 +80,3 @@ class Stopping:
         watch, self._stop_watch = self._stop_watch, None
         if watch is not None and watch.process == os.getpid():
             watch.close()
-
-    def wait_for_saves(self) -> None:  # of aexp.handle.checkpointing
-        """Wait for what is being saved in the background."""
-        raise NotImplementedError
-
-    def _declare(self, status: str, reason: str | None = None, message: str = "") -> None:
-        raise NotImplementedError
