@@ -4,7 +4,6 @@ import json
 import shutil
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -343,8 +342,9 @@ def test_texts_come_out_as_they_went_in(
 @given(st.binary(max_size=200))
 def test_no_content_is_more_than_a_fault(data: bytes) -> None:
     for parse in (parse_campaign, parse_conclusion):
-        with suppress(CorruptFile):
+        with pytest.raises(CorruptFile) as caught:
             parse(data, "the file", "c")
+        assert caught.value.message.startswith("the file")
 
 
 def test_a_conclusion_names_ids_only() -> None:

@@ -70,6 +70,7 @@ class Histories(RuleBasedStateMachine):
 
     make: ClassVar[Callable[[], Any]]
     looks: ClassVar[list[Look]]
+    looked: ClassVar[int] = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,6 +144,7 @@ class Histories(RuleBasedStateMachine):
                 table.name: list(truth.rows(f"{sql}{table.name} t").rows[0]) for table in TABLES
             }
         assert told == [wanted] * len(told)
+        type(self).looked += 1
 
     def teardown(self) -> None:
         if hasattr(self, "place"):
@@ -165,12 +167,13 @@ def test_it_always_equals_a_rebuild(
 ) -> None:
     monkeypatch.setattr("aexp.catalogue.scan.RACY_NS", RACY_NS)
     Histories.make = staticmethod(make_place)
-    Histories.looks = [Look(), Look()]
+    Histories.looks, Histories.looked = [Look(), Look()], 0
+    examples = int(os.environ.get("HISTORIES", "6"))
     try:
         run_state_machine_as_test(
             Histories,
             settings=settings(
-                max_examples=int(os.environ.get("HISTORIES", "6")),
+                max_examples=examples,
                 stateful_step_count=14,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),
@@ -179,3 +182,4 @@ def test_it_always_equals_a_rebuild(
     finally:
         for look in Histories.looks:
             look.close()
+    assert Histories.looked >= examples  # each one at its end

@@ -191,3 +191,4 @@ def test_many_installs_at_once_lose_no_project(bench: Bench, tmp_path: Path) -> 
 def test_hours_are_a_positive_number(bench: Bench) -> None:
     for value in ("0", "-1", "x", "nan"):
         bench.cli("sprint-audit", "--hours", value, rc=2)
+        assert "--hours" in bench.stderr, value

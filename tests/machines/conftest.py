@@ -1,8 +1,6 @@
 """Two machines for the tests of this folder: this one, and one behind a real sshd on loopback.
 
-``AEXP_SSHD`` says what a missing sshd, ssh or rsync means: ``auto`` (the default) reports the
-tests as not run, on one line that says why; ``required`` makes it a failure; ``off`` does not
-even try.
+``AEXP_SSHD`` says what a missing sshd, ssh or rsync means, see tests/real_service.py.
 """
 
 import contextlib
@@ -22,6 +20,7 @@ import pytest
 from aexp.files import pretty_json
 from aexp.runs.store import compute_job_id
 from tests.in_process import CommandLine
+from tests.real_service import in_one_place, keep_on_one_worker, started
 
 HERE = Path(__file__).parent
 _SERVER = """
@@ -138,18 +137,9 @@ def serving(folder: Path) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    wanted = os.environ.get("AEXP_SSHD", "auto")
-    if wanted not in ("auto", "required", "off"):
-        pytest.fail(f"AEXP_SSHD={wanted}: say auto, required or off", pytrace=False)
-    if wanted == "off":
-        pytest.skip("sshd tests not run: AEXP_SSHD=off")
-    with contextlib.ExitStack() as stack:
-        try:
-            made = stack.enter_context(serving(tmp_path_factory.mktemp("sshd")))
-        except NoServer as reason:
-            if wanted == "required":
-                pytest.fail(f"AEXP_SSHD=required, but: {reason}", pytrace=False)
-            pytest.skip(f"sshd tests not run: {reason}")
+    with started(
+        "AEXP_SSHD", "sshd", lambda: serving(tmp_path_factory.mktemp("sshd")), NoServer
+    ) as made:
         yield made
 
 
@@ -223,15 +213,9 @@ def desk(research: Any, _cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> D
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep these on one worker: one server is enough."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("sshd"))
+    keep_on_one_worker(items, HERE, "sshd")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport]:
-    """Give skipped tests one place in common, so that pytest's summary has one line for all."""
-    report = yield
-    if report.skipped and HERE in item.path.parents and isinstance(report.longrepr, tuple):
-        report.longrepr = (str(HERE / "conftest.py"), None, report.longrepr[2])
-    return report
+    return in_one_place((yield), item, HERE)

@@ -2,68 +2,42 @@
 
 import contextlib
 import os
-import signal
 import socket
-import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.server_process import ServerProcess, free_port
+
 KEY, SECRET, BUCKET = "AKID", "SECRETKEY", "bucket"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1"}
-_START_S = 60
 
 
-class Server:
-    """A server process of its own."""
+class Server(ServerProcess):
+    """``rclone serve s3``, or moto."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.endpoint = f"http://127.0.0.1:{self.port}"
+        port = free_port()
+        self.endpoint = f"http://127.0.0.1:{port}"
         binaries = Path(sys.executable).parent
         if name == "rclone":
             (folder / "data" / BUCKET).mkdir(parents=True)
             words = [str(binaries / "rclone"), "serve", "s3", "--config", os.devnull]
-            words += ["--addr", f"127.0.0.1:{self.port}", "--auth-key", f"{KEY},{SECRET}"]
+            words += ["--addr", f"127.0.0.1:{port}", "--auth-key", f"{KEY},{SECRET}"]
             words += [str(folder / "data")]
         else:
-            words = [str(binaries / "moto_server"), "-H", "127.0.0.1", "-p", str(self.port)]
-        self._log = (folder / "server.log").open("wb")
-        self.process = subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+            words = [str(binaries / "moto_server"), "-H", "127.0.0.1", "-p", str(port)]
+        super().__init__(words, folder, port)
 
     def wait(self) -> None:
         """Wait until it answers; make the bucket."""
-        end = time.monotonic() + _START_S
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                break
-            except OSError:
-                assert self.process.poll() is None, Path(self._log.name).read_text()
-                assert time.monotonic() < end, Path(self._log.name).read_text()
-                time.sleep(0.05)
+        super().wait()
         if self.name == "moto":
             request = urllib.request.Request(f"{self.endpoint}/{BUCKET}", method="PUT")
             urllib.request.urlopen(request, timeout=30).close()
-
-    def close(self) -> None:
-        """End it."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        self._log.close()
 
 
 @contextlib.contextmanager

@@ -141,6 +141,7 @@ def test_training_is_killed_and_its_uploads_arrive(trained: Any, wait_until: Any
     os.killpg(pid, signal.SIGKILL)
     wait_until(lambda: trained.arrived() == [0, 1, 2, 3], timeout=60)
     wait_until(lambda: uploader_ended(trained), timeout=60)
+    assert trained.arrived() == [0, 1, 2, 3]  # and nothing besides
 
 
 @pytest.mark.parametrize("wait", [False, 0])

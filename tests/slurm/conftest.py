@@ -1,10 +1,8 @@
 """A real Slurm for the tests of this folder, started and ended by the test session itself.
 
-``AEXP_SLURM`` says what a missing Slurm means: ``auto`` (the default) reports the tests as not run,
-on one line that says why; ``required`` makes it a failure; ``off`` does not even try.
+``AEXP_SLURM`` says what a missing Slurm means, see tests/real_service.py.
 """
 
-import contextlib
 import os
 import shlex
 import subprocess
@@ -16,6 +14,7 @@ from typing import NamedTuple, TypeVar
 import pytest
 
 from benchmarks.cluster import SCRIPT, NoSlurm, running_cluster
+from tests.real_service import in_one_place, keep_on_one_worker, started
 
 HERE = Path(__file__).parent
 T = TypeVar("T")
@@ -168,19 +167,8 @@ class SlurmLab:
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[SlurmLab]:
     """The cluster, one per test process."""
-    wanted = os.environ.get("AEXP_SLURM", "auto")
-    if wanted not in ("auto", "required", "off"):
-        pytest.fail(f"AEXP_SLURM={wanted}: say auto, required or off", pytrace=False)
-    if wanted == "off":
-        pytest.skip("Slurm tests not run: AEXP_SLURM=off")
-    with contextlib.ExitStack() as stack:
-        try:
-            lab = SlurmLab(stack.enter_context(running_cluster(os.environ)))
-        except NoSlurm as reason:
-            if wanted == "required":
-                pytest.fail(f"AEXP_SLURM=required, but: {reason}", pytrace=False)
-            pytest.skip(f"Slurm tests not run: {reason}")
-        yield lab
+    with started("AEXP_SLURM", "Slurm", lambda: running_cluster(os.environ), NoSlurm) as folder:
+        yield SlurmLab(folder)
 
 
 @pytest.fixture(autouse=True)
@@ -195,16 +183,10 @@ def _in_reach(slurm: SlurmLab, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark everything here ``slurm``, and keep it on one worker: one cluster is enough."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.slurm)
-            item.add_marker(pytest.mark.xdist_group("slurm"))
+    for item in keep_on_one_worker(items, HERE, "slurm"):
+        item.add_marker(pytest.mark.slurm)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport]:
-    """Give skipped tests one place in common, so that pytest's summary has one line for all."""
-    report = yield
-    if report.skipped and HERE in item.path.parents and isinstance(report.longrepr, tuple):
-        report.longrepr = (str(HERE / "conftest.py"), None, report.longrepr[2])
-    return report
+    return in_one_place((yield), item, HERE)

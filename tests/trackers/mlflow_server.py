@@ -2,60 +2,35 @@
 
 import contextlib
 import json
-import os
-import signal
 import socket
-import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-_START_S = 120
+from tests.server_process import ServerProcess, free_port
 
 
-class MlflowServer:
+class MlflowServer(ServerProcess):
     """A server process, and what it says of its runs by its REST API."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self._log = (folder / "server.log").open("wb")
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "mlflow", "server"),
-                *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
-                *("--artifacts-destination", str(folder / "artifacts")),
-                *("--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"),
-            ],
-            cwd=folder,
-            env={
-                **os.environ,
-                "MLFLOW_DISABLE_TELEMETRY": "true",
-                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        port = free_port()
+        self.uri = f"http://127.0.0.1:{port}"
+        words = [
+            *(sys.executable, "-m", "mlflow", "server"),
+            *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
+            *("--artifacts-destination", str(folder / "artifacts")),
+            *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        ]
+        quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        super().__init__(words, folder, port, quiet, start_s=120)
 
-    def wait(self) -> None:
-        """Wait until it answers from its database."""
-        end = time.monotonic() + _START_S
-        while True:
-            try:
-                self.call("experiments/get-by-name?experiment_name=Default")
-                return
-            except OSError:
-                assert self.process.poll() is None, Path(self._log.name).read_text()
-                assert time.monotonic() < end, Path(self._log.name).read_text()
-                time.sleep(0.1)
+    def ask(self) -> None:
+        """Raise OSError while it does not answer from its database."""
+        self.call("experiments/get-by-name?experiment_name=Default")
 
     def call(self, path: str, body: Any = None) -> Any:
         """Call its REST API."""
@@ -77,13 +52,6 @@ class MlflowServer:
         """Return the only run of an experiment."""
         (run,) = self.runs(project)
         return run
-
-    def close(self) -> None:
-        """End the process and its workers."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        self._log.close()
 
 
 class SeenRun:
